@@ -1,0 +1,30 @@
+"""Backbones: one published network a file."""
+from mmseg.utils.lazy import lazy_exports
+
+__getattr__, __dir__, __all__ = lazy_exports(__name__, {
+    'beit': ['BEiT'],
+    'bisenetv1': ['BiSeNetV1'],
+    'bisenetv2': ['BiSeNetV2'],
+    'cgnet': ['CGNet'],
+    'ddrnet': ['DDRNet'],
+    'erfnet': ['ERFNet'],
+    'fast_scnn': ['FastSCNN'],
+    'hrnet': ['HRNet'],
+    'icnet': ['ICNet'],
+    'mae': ['MAE'],
+    'mit': ['MixVisionTransformer'],
+    'mobilenet_v2': ['MobileNetV2'],
+    'mobilenet_v3': ['MobileNetV3'],
+    'mscan': ['MSCAN'],
+    'pidnet': ['PIDNet'],
+    'resnest': ['ResNeSt'],
+    'resnet': ['ResNet', 'ResNetV1c', 'ResNetV1d'],
+    'resnext': ['ResNeXt'],
+    'stdc': ['STDCContextPathNet', 'STDCNet'],
+    'swin': ['SwinTransformer'],
+    'timm_backbone': ['TIMMBackbone'],
+    'twins': ['PCPVT', 'SVT'],
+    'unet': ['DeconvModule', 'InterpConv', 'UNet'],
+    'vit': ['VisionTransformer'],
+    'vpd': ['VPD'],
+})

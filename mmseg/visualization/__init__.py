@@ -1,0 +1,6 @@
+"""Pictures of labels and predictions."""
+from mmseg.utils.lazy import lazy_exports
+
+__getattr__, __dir__, __all__ = lazy_exports(__name__, {
+    'local_visualizer': ['SegLocalVisualizer'],
+})
