@@ -95,7 +95,7 @@ PARAM_SCHEDULERS = Registry('parameter scheduler', mmengine_registry.PARAM_SCHED
 
 DATASETS = Registry('data set', mmengine_registry.DATASETS, ('mmseg.datasets',))
 DATA_SAMPLERS = Registry('data sampler', mmengine_registry.DATA_SAMPLERS, ('mmseg.engine',))
-TRANSFORMS = Registry('transform', mmengine_registry.TRANSFORMS, ('mmseg.datasets.transforms',))
+TRANSFORMS = Registry('transform', mmengine_registry.TRANSFORMS, ('mmseg.datasets.transforms', 'mmcv.transforms'))
 
 MODELS = Registry('model', mmengine_registry.MODELS, _MODELS)
 MODEL_WRAPPERS = Registry('model wrapper', mmengine_registry.MODEL_WRAPPERS, ('mmseg.engine',))

@@ -1,0 +1,56 @@
+"""Names and colours of the classes that a model tells apart."""
+from __future__ import annotations
+
+import warnings
+
+from mmseg.registry import DATASETS
+from mmseg.utils import dataset_aliases, get_classes, get_palette
+from mmseg.visualization.drawing import distinct_colors
+
+
+def class_info(cfg, checkpoint: dict | None, num_classes: int | None) -> dict:
+    """Return `classes` and `palette` of a model: as its checkpoint says, else the data set of its config, else a guess.
+
+    Args:
+        cfg: config of the model.
+        checkpoint: content of its checkpoint.
+        num_classes: how many it tells apart; a data set of the config with another number is passed over.
+    """
+    info = _of_checkpoint((checkpoint or {}).get('meta') or {})
+    if info['classes'] is None:
+        info = _of_dataset((cfg.get('test_dataloader') or {}).get('dataset') or {})
+        if num_classes is not None and info['classes'] is not None and len(info['classes']) != num_classes:
+            info = dict(classes=None, palette=None)
+    if info['classes'] is None:
+        info = _guess(num_classes or 1)
+    if info['palette'] is None or len(info['palette']) < len(info['classes']):
+        info['palette'] = distinct_colors(len(info['classes']))
+    return info
+
+
+def _of_checkpoint(meta: dict) -> dict:
+    """1.x keeps `dataset_meta`, 0.x `CLASSES` and `PALETTE`."""
+    known = {key.lower(): value for key, value in {**meta, **(meta.get('dataset_meta') or {})}.items()}
+    return dict(classes=known.get('classes'), palette=known.get('palette'))
+
+
+def _of_dataset(dataset: dict) -> dict:
+    while 'type' in dataset and ('dataset' in dataset or 'datasets' in dataset):
+        dataset = dataset['dataset'] if 'dataset' in dataset else dataset['datasets'][0]
+    base = getattr(DATASETS.get(dataset['type']), 'METAINFO', {}) if 'type' in dataset else {}
+    own = dataset.get('metainfo') or {}
+    classes, palette = own.get('classes', base.get('classes')), own.get('palette')
+    if palette is None and base.get('palette') and set(classes) <= set(base['classes']):
+        color = dict(zip(base['classes'], base['palette']))
+        palette = [color[name] for name in classes]
+    return dict(classes=classes, palette=palette)
+
+
+def _guess(num_classes: int) -> dict:
+    for name in dataset_aliases:
+        if len(get_classes(name)) == num_classes:
+            warnings.warn(f'neither checkpoint nor config names the classes: taking those of {name}, which has '
+                          f'{num_classes} too', stacklevel=4)
+            return dict(classes=get_classes(name), palette=get_palette(name))
+    warnings.warn(f'neither checkpoint nor config names the {num_classes} classes: numbering them', stacklevel=4)
+    return dict(classes=[str(label) for label in range(num_classes)], palette=None)

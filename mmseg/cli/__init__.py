@@ -1,0 +1,77 @@
+"""The command `mmseg`: `mmseg COMMAND …`, one module here for each command; `tools/` calls the same code.
+
+A command's module is imported when that command is given, and heavy packages when it runs, so help comes at once.
+"""
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from mmseg.cli.errors import explain_mistake
+from mmseg.version import __version__
+
+COMMANDS = {
+    'train': 'train a model',
+    'test': 'evaluate a model; save labels and pictures',
+    'predict': 'label images of your own',
+    'print-config': 'print a config with everything that it inherits',
+    'benchmark': 'measure speed and memory of one or several models',
+    'get-flops': 'count multiplications and parameters',
+}
+SYNOPSIS = """\
+CONFIG is a path, or the name of a published config:
+    mmseg train fcn_r50-d8_4xb2-40k_cityscapes-512x1024
+    mmseg test CONFIG work_dirs/CONFIG/iter_40000.pth --show-dir pictures
+    mmseg predict CONFIG CHECKPOINT street.jpg --out-dir labelled
+`mmseg COMMAND --help` says more about each."""
+
+
+def _parser(command: str | None) -> argparse.ArgumentParser:
+    """Build the parser; only the arguments of `command` are filled in."""
+    parser = argparse.ArgumentParser(prog='mmseg', description='Semantic segmentation from a config.',
+                                     epilog=SYNOPSIS, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--version', action='version', version=f'mmseg {__version__}')
+    commands = parser.add_subparsers(dest='command', metavar='COMMAND', required=True)
+    for name, summary in COMMANDS.items():
+        if name != command:
+            commands.add_parser(name, help=summary)
+            continue
+        module = import_module(f'mmseg.cli.{name.replace("-", "_")}')
+        sub = commands.add_parser(name, help=summary, description=module.__doc__,
+                                  formatter_class=argparse.RawDescriptionHelpFormatter)
+        sub.add_argument('--debug', action='store_true', help='show the whole traceback of every error')
+        module.add_arguments(sub)
+        sub.set_defaults(run=module.run)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `mmseg` with these arguments, or those of the process.
+
+    Returns:
+        The exit status: 0, or 2 where what was asked cannot be done (one sentence on stderr says why). A fault of the
+        program itself keeps its traceback; `--debug` or the environment variable MMSEG_DEBUG=1 shows every traceback.
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if argv:
+        argv[0] = argv[0].replace('_', '-')
+    args = _parser(argv[0] if argv else None).parse_args(argv)
+    return guard(args.run, args, debug=args.debug, name=f'mmseg {args.command}')
+
+
+def guard(run, *args, debug: bool = False, name: str = 'mmseg') -> int:
+    """Call `run(*args)` and return an exit status; mistakes of the user become one sentence on stderr."""
+    try:
+        return run(*args) or 0
+    except KeyboardInterrupt:
+        print(f'{name}: interrupted', file=sys.stderr)
+        return 130
+    except Exception as error:
+        sentence = explain_mistake(error)
+        if sentence is None or debug or os.environ.get('MMSEG_DEBUG', '0') not in ('', '0'):
+            raise
+        print(f'{name}: {sentence}', file=sys.stderr)
+        return 2

@@ -1,0 +1,75 @@
+"""Train a model.
+
+    mmseg train CONFIG
+    mmseg train CONFIG --work-dir work_dirs/first --cfg-options train_dataloader.batch_size=4
+    mmseg train CONFIG --resume                 go on from the last checkpoint in the work folder
+    bash tools/dist_train.sh CONFIG 4           on four GPUs
+
+Logs, checkpoints and the whole config are written to the work folder. Without a GPU (or with CUDA_VISIBLE_DEVICES=-1)
+the CPU trains.
+"""
+from __future__ import annotations
+
+import argparse
+import os
+import re
+
+from mmseg.cli import common
+from mmseg.utils.errors import InputError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    common.add_config(parser)
+    parser.add_argument('--work-dir', metavar='DIR', help='folder of logs and checkpoints (work_dirs/CONFIG)')
+    parser.add_argument('--data-root', metavar='DIR', help='where the data set lies, instead of the data_root in CONFIG')
+    parser.add_argument('--load-from', metavar='PATH', help='weights to begin with')
+    parser.add_argument('--resume', '--resume-from', nargs='?', const='auto', metavar='PATH',
+                        help='go on from this checkpoint, or (auto, the default) from the last in the work folder')
+    parser.add_argument('--no-validate', action='store_true', help='do not evaluate in between')
+    parser.add_argument('--amp', action='store_true', help='automatic mixed precision')
+    parser.add_argument('--auto-scale-lr', action='store_true',
+                        help='scale the learning rate by the batch size in use over that of the config')
+    parser.add_argument('--seed', type=int, help='seed of all random numbers')
+    parser.add_argument('--deterministic', action='store_true', help='only deterministic kernels (slower)')
+    common.add_cfg_options(parser)
+    common.add_launcher(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    cfg = common.run_config(args)
+    if args.no_validate:
+        cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    if args.load_from:
+        cfg.load_from = common.existing_file(args.load_from)
+    if args.resume:
+        cfg.resume = True
+        cfg.load_from = None if args.resume == 'auto' else common.existing_file(args.resume)
+    if args.seed is not None or args.deterministic:
+        cfg.randomness = dict(cfg.get('randomness', {}), seed=args.seed, deterministic=args.deterministic)
+    if args.amp:
+        use_mixed_precision(cfg)
+    if args.auto_scale_lr:
+        scale_learning_rate(cfg)
+    common.build_runner(cfg).train()
+
+
+def use_mixed_precision(cfg) -> None:
+    """Wrap the optimiser for mixed precision, with a dynamic loss scale."""
+    wrapper = cfg.optim_wrapper.get('type', 'OptimWrapper')
+    if wrapper not in ('OptimWrapper', 'AmpOptimWrapper'):
+        raise InputError(f'--amp replaces an OptimWrapper, but optim_wrapper.type of this config is {wrapper}: choose a '
+                         'mixed-precision wrapper in the config itself')
+    cfg.optim_wrapper.type = 'AmpOptimWrapper'
+    cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+
+
+def scale_learning_rate(cfg) -> None:
+    """Turn on `auto_scale_lr`; a config without a base batch size has it in its name (`4xb2` is 4 GPUs with 2 each)."""
+    scaling = cfg.setdefault('auto_scale_lr', {})
+    if not scaling.get('base_batch_size'):
+        size = re.search(r'(\d+)xb(\d+)', os.path.basename(cfg.filename))
+        if size is None:
+            raise InputError('--auto-scale-lr needs the batch size that the learning rate was chosen for: add '
+                             f'auto_scale_lr=dict(base_batch_size=…) to {cfg.filename}')
+        scaling.base_batch_size = int(size[1]) * int(size[2])
+    scaling.enable = True

@@ -1,0 +1,85 @@
+"""What every segmentor is to a runner: losses in training, samples with labels in prediction."""
+from __future__ import annotations
+
+from abc import ABCMeta, abstractmethod
+from functools import partial
+
+import torch
+from mmengine.model import BaseModel
+from mmengine.structures import PixelData
+
+from mmseg.ops.labels import Geometry, logits_to_labels, restore_logits
+from mmseg.structures import SegDataSample
+from mmseg.utils.typing_utils import ForwardResults, OptConfigType, OptMultiConfig, OptSampleList, SampleList
+
+
+class BaseSegmentor(BaseModel, metaclass=ABCMeta):
+    """Base of segmentors; a subclass defines `extract_feat`, `encode_decode`, `loss`, `predict` and `_forward`."""
+
+    def __init__(self, data_preprocessor: OptConfigType = None, init_cfg: OptMultiConfig = None):
+        super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
+
+    def _has(self, part: str) -> bool:
+        return getattr(self, part, None) is not None
+
+    @property
+    def with_neck(self) -> bool:
+        return self._has('neck')
+
+    @property
+    def with_auxiliary_head(self) -> bool:
+        return self._has('auxiliary_head')
+
+    @property
+    def with_decode_head(self) -> bool:
+        return self._has('decode_head')
+
+    @abstractmethod
+    def extract_feat(self, inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Take images (N, 3, H, W) to the features of backbone and neck."""
+
+    @abstractmethod
+    def encode_decode(self, inputs: torch.Tensor, batch_data_samples: SampleList) -> torch.Tensor:
+        """Take images (N, 3, H, W) to logits of their size."""
+
+    def forward(self, inputs: torch.Tensor, data_samples: OptSampleList = None, mode: str = 'tensor') -> ForwardResults:
+        """Call :meth:`loss`, :meth:`predict` or, for `'tensor'`, the bare network on a batch (N, 3, H, W)."""
+        if mode == 'loss':
+            return self.loss(inputs, data_samples)
+        if mode == 'predict':
+            return self.predict(inputs, data_samples)
+        if mode == 'tensor':
+            return self._forward(inputs, data_samples)
+        raise RuntimeError(f"mode {mode!r} is not known: expected 'loss', 'predict' or 'tensor'")
+
+    @abstractmethod
+    def loss(self, inputs: torch.Tensor, data_samples: SampleList) -> dict:
+        """Return the losses of all heads by name."""
+
+    @abstractmethod
+    def predict(self, inputs: torch.Tensor, data_samples: OptSampleList = None) -> list[SegDataSample]:
+        """Return the samples, each with `pred_sem_seg` at its image's original size."""
+
+    def postprocess_result(self, seg_logits: torch.Tensor, data_samples: OptSampleList = None,
+                           input_size: tuple[int, int] | None = None) -> list[SegDataSample]:
+        """Put labels, and the promise of logits, into each sample.
+
+        Args:
+            seg_logits: (N, C, h, w), at the input's size or, with `input_size`, of any stride.
+            data_samples: carry `ori_shape`, padding and flip of each image; new ones are made where None.
+            input_size: height and width of the batch that the network saw.
+        """
+        if data_samples is None:
+            data_samples = [SegDataSample() for _ in seg_logits]
+        for logits, sample in zip(seg_logits, data_samples):
+            geometry = self._geometry(sample.metainfo, tuple(input_size or seg_logits.shape[2:]))
+            labels = logits_to_labels(logits, geometry, getattr(self, 'threshold', None))
+            sample.pred_sem_seg = PixelData(data=labels)
+            sample.defer_logits(partial(restore_logits, logits, geometry))
+        return list(data_samples)
+
+    def _geometry(self, meta: dict, input_size: tuple[int, int]) -> Geometry:
+        padding = meta.get('img_padding_size', meta.get('padding_size', (0, 0, 0, 0)))
+        ori_shape = meta.get('ori_shape')
+        return Geometry(input_size, tuple(padding), meta.get('flip_direction') if meta.get('flip') else None,
+                        ori_shape and tuple(ori_shape[:2]), self.align_corners)

@@ -1,0 +1,72 @@
+"""What the options common to all backbones mean: `pretrained`, `frozen_stages`, `norm_eval` and `with_cp`."""
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.checkpoint import checkpoint
+
+
+def choose_init_cfg(pretrained: str | None, init_cfg: dict | list | None,
+                    default: dict | list | None = None) -> dict | list | None:
+    """Return the one `init_cfg` that the arguments of a constructor amount to.
+
+    Args:
+        pretrained: address of weights; the older way to write `init_cfg=dict(type='Pretrained', checkpoint=...)`.
+        init_cfg: how mmengine shall initialise the weights.
+        default: the answer where neither is given.
+    """
+    if pretrained is None:
+        return default if init_cfg is None else init_cfg
+    if init_cfg is not None:
+        raise ValueError(f'pretrained={pretrained!r} and init_cfg={init_cfg!r} both name initial weights: keep one')
+    if not isinstance(pretrained, str):
+        raise TypeError(f'pretrained must be the address of a checkpoint or None, found {type(pretrained).__name__}')
+    return dict(type='Pretrained', checkpoint=pretrained)
+
+
+def freeze(*modules: nn.Module) -> None:
+    """Stop modules from learning: no gradient reaches their parameters, and they stay in evaluation mode.
+
+    `train()` of the owner undoes the latter, so a backbone calls this again there.
+    """
+    for module in modules:
+        module.eval()
+        module.requires_grad_(False)
+
+
+def batch_norms(module: nn.Module) -> Iterator[_BatchNorm]:
+    """Iterate over every batch normalisation below a module, synchronised or not."""
+    return (m for m in module.modules() if isinstance(m, _BatchNorm))
+
+
+def hold_batch_norms(module: nn.Module) -> None:
+    """Put every batch normalisation in evaluation mode, so that it uses and keeps its running statistics."""
+    for norm in batch_norms(module):
+        norm.eval()
+
+
+def checkpointed(module: nn.Module, function: Callable[..., torch.Tensor], *inputs: torch.Tensor) -> torch.Tensor:
+    """Run a function of `module` without keeping its activations: the backward pass computes them again.
+
+    That second run leaves the running statistics of `module` alone, so training is the same with and without.
+    """
+    if torch.compiler.is_compiling():
+        return checkpoint(function, *inputs, use_reentrant=False)
+    return checkpoint(function, *inputs, use_reentrant=False,
+                      context_fn=lambda: (nullcontext(), _without_running_statistics(module)))
+
+
+@contextmanager
+def _without_running_statistics(module: nn.Module) -> Iterator[None]:
+    norms = [norm for norm in batch_norms(module) if norm.track_running_stats]
+    for norm in norms:
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True

@@ -1,0 +1,9 @@
+"""Tensor functions without state: plain PyTorch, nothing compiled."""
+from mmseg.utils.lazy import lazy_exports
+
+__getattr__, __dir__, __all__ = lazy_exports(__name__, {
+    'confusion': ['confusion_matrix'],
+    'labels': ['Geometry', 'average_views', 'logits_to_labels', 'restore_logits'],
+    'resize': ['resize'],
+    'sliding': ['window_counts', 'window_grid'],
+})

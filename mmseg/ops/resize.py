@@ -1,0 +1,35 @@
+"""Interpolation of feature maps and logits."""
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+
+
+def resize(input: torch.Tensor,
+           size: Sequence[int] | int | None = None,
+           scale_factor: float | Sequence[float] | None = None,
+           mode: str = 'nearest',
+           align_corners: bool | None = None,
+           warning: bool = True) -> torch.Tensor:
+    """Interpolate (N, C, h, w) to `size` or by `scale_factor`; an input that has the size already is returned as it is.
+
+    With `align_corners` the sizes should be k * stride + 1, or the outermost samples of input and output do not fall
+    on each other; `warning` tells so.
+    """
+    if size is not None:
+        size = tuple(int(side) for side in size) if isinstance(size, Sequence) else int(size)
+        if tuple(input.shape[2:]) == size:
+            return input
+        if warning and align_corners and isinstance(size, tuple):
+            _warn_unaligned(tuple(input.shape[2:]), size)
+    return F.interpolate(input, size, scale_factor, mode, align_corners)
+
+
+def _warn_unaligned(source: tuple[int, ...], target: tuple[int, ...]) -> None:
+    enlarged = any(t > s for s, t in zip(source, target))
+    if enlarged and all(s > 1 for s in source) and any((t - 1) % (s - 1) for s, t in zip(source, target)):
+        warnings.warn(f'align_corners=True resizes {source} to {target}: corners fall on pixels only where '
+                      'out - 1 is a multiple of in - 1, so choose input sizes of the form stride * k + 1', stacklevel=3)

@@ -1,0 +1,417 @@
+"""Checkpoints: read without running anything that the file asks for, matched against the model, written whole or not.
+
+Importing this module makes every loader of mmengine read in the same safe way.
+"""
+from __future__ import annotations
+
+import argparse
+import collections
+import datetime
+import difflib
+import errno
+import functools
+import io
+import os
+import pathlib
+import pickle
+import re
+import shutil
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from urllib.parse import urlparse
+
+import numpy as np
+import torch
+from mmengine.dist import barrier, get_rank
+from mmengine.fileio import get_file_backend
+from mmengine.logging import HistoryBuffer, print_log
+from mmengine.model import BaseTTAModel, is_model_wrapper
+from mmengine.runner import (CheckpointLoader, get_deprecated_model_names, get_external_models, get_mmcls_models,
+                             get_torchvision_models)
+from torch import nn
+
+from mmseg.utils.errors import InputError
+
+MapLocation = str | torch.device | Callable | None
+STRIP_WRAPPER = ((r'^module\.', ''),)
+UNFINISHED = '.writing'
+
+
+class CheckpointError(InputError):
+    """A checkpoint that cannot be read, does not fit or could not be written."""
+
+
+# ---------------------------------------------------------------------------------------------------------- reading
+
+def _history_statistic(owner: object, name: str) -> Callable:
+    """Stand for `getattr` in a pickle: mmengine's histories name their own statistics with it, and nothing else may."""
+    if owner is HistoryBuffer and not name.startswith('_'):
+        return getattr(HistoryBuffer, name)
+    raise pickle.UnpicklingError(f'GLOBAL builtins.getattr of {owner!r}')
+
+
+def _default_dict(factory: object = None, items: Mapping = {}) -> OrderedDict:  # noqa: B006  never changed
+    return OrderedDict(items)
+
+
+def _plain_list(items: Sequence = (), maxlen: int | None = None) -> list:
+    return list(items)
+
+
+@functools.cache
+def _harmless_types() -> list:
+    """Types beyond tensors that ordinary checkpoints hold: plain values, NumPy's, mmengine's histories.
+
+    Where a pickle names a class that only groups values (a config, a default dictionary, a path of another system), a
+    plain class of Python stands in for it; so not even that class's own code runs.
+    """
+    array_builder = np.empty(0).__reduce__()[0]
+    scalar_builder = np.float64(0).__reduce__()[0]
+    dtypes = {type(np.dtype(code)) for code in np.typecodes['All']}
+    groups_of_values = ('mmengine.config.config.ConfigDict', 'mmcv.utils.config.ConfigDict', 'addict.addict.Dict',
+                        'addict.Dict', 'yacs.config.CfgNode', 'easydict.EasyDict')
+    return [
+        HistoryBuffer, (_history_statistic, 'builtins.getattr'),
+        np.ndarray, np.dtype, *dtypes,
+        *((builder, f'numpy.{core}.multiarray.{builder.__name__}')
+          for core in ('core', '_core') for builder in (array_builder, scalar_builder)),
+        set, frozenset, slice, range, complex, bytearray,
+        datetime.datetime, datetime.date, datetime.time, datetime.timedelta, datetime.timezone,
+        *((getattr(pathlib, f'Pure{name}'), f'{module}.{prefix}{name}')
+          for module in ('pathlib', 'pathlib._local') for prefix in ('', 'Pure') for name in ('PosixPath', 'WindowsPath')),
+        argparse.Namespace,
+        *((OrderedDict, name) for name in groups_of_values),
+        (_default_dict, 'collections.defaultdict'), (_plain_list, 'collections.deque'),
+    ]
+
+
+def load_safely(file: str | io.BufferedIOBase, name: str, map_location: MapLocation = 'cpu') -> dict:
+    """Read what `torch.save` wrote, building tensors and harmless types only; weights under `model` also as `state_dict`.
+
+    Args:
+        file: a path or an open file.
+        name: how messages call it.
+
+    Raises:
+        CheckpointError: it asks for anything else (nothing of it has run), or it is damaged.
+    """
+    try:
+        with torch.serialization.safe_globals(_harmless_types()):
+            checkpoint = torch.load(file, map_location=map_location, weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(_why_refused(name, str(error))) from None
+    except (EOFError, OSError, RuntimeError, ValueError, KeyError) as error:
+        reason = str(error).partition('\n')[0]
+        raise CheckpointError(f'{name} cannot be read as a checkpoint: it is damaged, incomplete or something else '
+                              f'({type(error).__name__}: {reason}); fetch or save it again') from error
+    if not isinstance(checkpoint, Mapping):
+        raise CheckpointError(f'{name} holds a {type(checkpoint).__name__} where a checkpoint is a dictionary of weights')
+    if 'state_dict' not in checkpoint and isinstance(checkpoint.get('model'), Mapping):
+        checkpoint['state_dict'] = checkpoint['model']
+    return checkpoint
+
+
+def _why_refused(name: str, reason: str) -> str:
+    found = re.search(r'GLOBAL ([\w.]+)', reason) or re.search(r'(?:function|got) (<.+?>|[\w.]+)', reason)
+    if found is None:
+        return (f'{name} is refused: it is pickled in a way that cannot be read safely; '
+                'where you trust it, read it with the program that wrote it and save its weights alone with torch.save')
+    return (f'{name} is refused: it asks for {found[1]}, which is no part of a checkpoint and could run any code. '
+            'Nothing of it has run. Get the file from a source that you trust, as weights alone; a class of your own that '
+            'you know to be harmless can be allowed with torch.serialization.add_safe_globals([...])')
+
+
+@CheckpointLoader.register_scheme(prefixes='', force=True)
+def load_from_local(filename: str, map_location: MapLocation = None) -> dict:
+    """Read a checkpoint file: of PyTorch, old or new, or `.safetensors`."""
+    path = Path(filename).expanduser()
+    if not path.is_file():
+        raise CheckpointError(_no_such_file(path))
+    if path.suffix != '.safetensors':
+        return load_safely(str(path), str(path), map_location)
+    try:
+        from safetensors.torch import load_file
+    except ImportError:
+        raise CheckpointError(f'{path} needs the package safetensors: pip install safetensors') from None
+    device = map_location if isinstance(map_location, str | torch.device) else 'cpu'
+    return {'state_dict': OrderedDict(load_file(path, device=str(device)))}
+
+
+def _no_such_file(path: Path) -> str:
+    if not path.parent.is_dir():
+        return f'no checkpoint {path}: there is no folder {path.parent}'
+    here = sorted(file.name for file in path.parent.iterdir() if file.suffix in ('.pth', '.pt', '.safetensors'))
+    near = difflib.get_close_matches(path.name, here, n=3, cutoff=0.4) or here[:3]
+    return f'no checkpoint {path}: ' + (f'the folder holds {", ".join(near)}' if near else 'the folder holds none')
+
+
+@CheckpointLoader.register_scheme(prefixes=('http://', 'https://'), force=True)
+def load_from_http(filename: str, map_location: MapLocation = None) -> dict:
+    """Download a checkpoint once, into PyTorch's folder of checkpoints, and read it."""
+    folder = Path(torch.hub.get_dir(), 'checkpoints')
+    path = folder / Path(urlparse(filename).path).name
+    try:
+        if get_rank() == 0 or os.environ.get('LOCAL_RANK') == '0':
+            _download(filename, path)
+    finally:
+        barrier()  # a process whose download failed must not leave the others waiting
+    if not path.is_file():
+        raise CheckpointError(f'{filename} was not downloaded to {path}, as another process of this run reports')
+    return load_from_local(str(path), map_location)
+
+
+def _download(url: str, path: Path) -> None:
+    if path.is_file():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    print_log(f'Downloading {url} to {path}', logger='current')
+    try:
+        torch.hub.download_url_to_file(url, str(path), progress=os.isatty(2))
+    except OSError as error:
+        raise CheckpointError(f'{url} cannot be fetched ({error}). On a machine without a network, download it elsewhere '
+                              f'and put it at {path}') from error
+
+
+@CheckpointLoader.register_scheme(prefixes=('modelzoo://', 'torchvision://'), force=True)
+def load_from_torchvision(filename: str, map_location: MapLocation = None) -> dict:
+    """Read weights that torchvision publishes: `torchvision://resnet50`."""
+    return load_from_http(_published(filename, get_torchvision_models()), map_location)
+
+
+@CheckpointLoader.register_scheme(prefixes=('open-mmlab://', 'openmmlab://'), force=True)
+def load_from_openmmlab(filename: str, map_location: MapLocation = None) -> dict:
+    """Read weights by the name that OpenMMLab gave them: `open-mmlab://resnet50_v1c`."""
+    models = get_external_models()
+    renamed = {old: models[new] for old, new in get_deprecated_model_names().items() if new in models}
+    address = _published(filename, {**renamed, **models})
+    if address.startswith(('http://', 'https://')):
+        return load_from_http(address, map_location)
+    home = os.environ.get('MMENGINE_HOME') or Path(os.environ.get('XDG_CACHE_HOME', '~/.cache'), 'mmengine')
+    return load_from_local(str(Path(home, address)), map_location)
+
+
+@CheckpointLoader.register_scheme(prefixes='mmcls://', force=True)
+def load_from_mmcls(filename: str, map_location: MapLocation = None) -> dict:
+    """Read the backbone of a published classifier: `mmcls://mobilenet_v2`."""
+    checkpoint = load_from_http(_published(filename, get_mmcls_models()), map_location)
+    return {'state_dict': OrderedDict((key.removeprefix('backbone.'), value)
+                                      for key, value in weights_of(checkpoint).items() if key.startswith('backbone.'))}
+
+
+def _published(filename: str, addresses: Mapping[str, str]) -> str:
+    name = filename.partition('://')[2]
+    if name not in addresses:
+        near = difflib.get_close_matches(name, addresses, n=3)
+        raise CheckpointError(f'{filename}: no weights of that name' + (f'; near are {", ".join(near)}' if near else ''))
+    return addresses[name]
+
+
+@CheckpointLoader.register_scheme(prefixes=(r'(\S+\:)?s3://', r'(\S+\:)?petrel://'), force=True)
+def load_from_ceph(filename: str, map_location: MapLocation = None) -> dict:
+    """Read a checkpoint out of an object store, through mmengine's backend for it."""
+    with io.BytesIO(get_file_backend(filename, backend_args={'backend': 'petrel'}).get(filename)) as content:
+        return load_safely(content, filename, map_location)
+
+
+def read_checkpoint(path: str | os.PathLike, map_location: MapLocation = 'cpu') -> dict:
+    """Read a checkpoint from a file, a URL or a published name, as it stands in the file.
+
+    Raises:
+        CheckpointError: there is none, it is damaged, or it asks for more than tensors and plain values.
+    """
+    return CheckpointLoader.load_checkpoint(os.fspath(path), map_location)
+
+
+# --------------------------------------------------------------------------------------------------------- matching
+
+def weights_of(checkpoint: Mapping, revise_keys: Sequence[tuple[str, str]] = STRIP_WRAPPER) -> OrderedDict:
+    """Return the weights of a checkpoint, of whatever layout, their keys rewritten by pairs (pattern, replacement)."""
+    state = checkpoint.get('state_dict', checkpoint.get('model', checkpoint))
+    revised = OrderedDict()
+    for key, value in state.items():
+        for pattern, replacement in revise_keys:
+            key = re.sub(pattern, replacement, key)
+        revised[key] = value
+    revised._metadata = getattr(state, '_metadata', OrderedDict())  # versions, which modules' loading hooks ask for
+    return revised
+
+
+def unwrap(model: nn.Module) -> nn.Module:
+    """Return the model inside wrappers for several processes or for test-time augmentation."""
+    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+        model = model.module
+    return model
+
+
+def load_weights(model: nn.Module, checkpoint: Mapping | str | os.PathLike, *, map_location: MapLocation = 'cpu',
+                 strict: bool = False, fine_tune: bool = False,
+                 revise_keys: Sequence[tuple[str, str]] = STRIP_WRAPPER) -> dict:
+    """Load the weights of a checkpoint into a model and return the checkpoint.
+
+    Weights that the model does not have are named in a warning: many configs drop the auxiliary head for inference.
+
+    Args:
+        checkpoint: a path or URL, or what :func:`read_checkpoint` returned.
+        strict: weights that the model does not have are an error too.
+        fine_tune: the weights are where a training begins: those that fit are taken, the others keep their initial
+            values, and it is an error only if less than half of the model's weights are found.
+        revise_keys: pairs (pattern, replacement) for the checkpoint's keys.
+
+    Raises:
+        CheckpointError: the checkpoint belongs to another model; the message counts and names what differs.
+    """
+    name = 'the checkpoint'
+    if not isinstance(checkpoint, Mapping):
+        name = os.fspath(checkpoint)
+        checkpoint = read_checkpoint(name, map_location)
+    model = unwrap(model)
+    mismatch = _load_fitting(model, weights_of(checkpoint, revise_keys))
+    if not mismatch:
+        return checkpoint
+    if mismatch.is_error(strict, fine_tune):
+        raise CheckpointError(mismatch.describe(name, type(model).__name__, fine_tune))
+    print_log(mismatch.describe(name, type(model).__name__, advise=False), logger='current', level='WARNING')
+    return checkpoint
+
+
+class _Mismatch:
+    """How the weights of a checkpoint differ from those of a model."""
+
+    def __init__(self, total: int, missing: list[str], unexpected: list[str], shapes: dict[str, tuple[tuple, tuple]]):
+        self.total = total
+        self.missing = [key for key in missing if not key.endswith('num_batches_tracked') and key not in shapes]
+        self.unexpected = unexpected
+        self.shapes = shapes
+
+    def __bool__(self) -> bool:
+        return bool(self.missing or self.unexpected or self.shapes)
+
+    def is_error(self, strict: bool, fine_tune: bool) -> bool:
+        absent = len(self.missing) + len(self.shapes)
+        if fine_tune:
+            return 2 * absent > self.total
+        return absent > 0 or strict and bool(self.unexpected)
+
+    def describe(self, name: str, model: str, fine_tune: bool = False, advise: bool = True) -> str:
+        parts = [f'{len(keys)} {what}: {_first(keys)}' for keys, what in (
+            (self.missing, 'missing'), (self.unexpected, 'that the model does not have'),
+            ([f'{key} {list(theirs)} where the model has {list(ours)}' for key, (theirs, ours) in self.shapes.items()],
+             'of another shape')) if keys]
+        text = f'{name} does not match {model}, which has {self.total} weights: ' + '; '.join(parts)
+        return f'{text}. {self._advice(fine_tune)}' if advise else text
+
+    def _advice(self, fine_tune: bool) -> str:
+        classes = {(theirs[0], ours[0]) for theirs, ours in self.shapes.values() if theirs[1:] == ours[1:]}
+        heads = {key.partition('.')[0] for key in self.shapes}
+        if len(classes) == 1 and not self.missing and 'backbone' not in heads:
+            theirs, ours = classes.pop()
+            return (f'All else fits: it was trained for {theirs} classes and the model has {ours} in {_first(heads)}. '
+                    f'For inference set num_classes={theirs}; to fine-tune, name it as `load_from` of the training config '
+                    '(or give fine_tune=True), which keeps the new classifier')
+        if fine_tune:
+            return 'Less than half of the model is in it: give the checkpoint of the same architecture'
+        return 'Give the config that it was trained with, or rename its keys with `revise_keys`'
+
+
+def _first(keys, count: int = 3) -> str:
+    keys = sorted(keys)
+    return ', '.join(keys[:count]) + (' …' if len(keys) > count else '')
+
+
+def _load_fitting(model: nn.Module, state: OrderedDict) -> _Mismatch:
+    """Load every weight that fits, through the loading hooks of the modules, and say which do not."""
+    own = model.state_dict()
+    shapes = {}
+    try:
+        result = model.load_state_dict(state, strict=False)
+    except RuntimeError as error:  # raised for shapes alone, once all that fits is loaded
+        shapes = {key: (tuple(state[key].shape), tuple(own[key].shape))
+                  for key in re.findall(r'size mismatch for (\S+):', str(error)) if key in state}
+        if not shapes:
+            raise
+        for key in shapes:
+            del state[key]
+        result = model.load_state_dict(state, strict=False)
+    return _Mismatch(len(own), list(result.missing_keys), list(result.unexpected_keys), shapes)
+
+
+# ---------------------------------------------------------------------------------------------------------- writing
+
+def write_checkpoint(checkpoint: dict, path: str | os.PathLike) -> None:
+    """Write a checkpoint so that at any moment, whatever happens, `path` is the old file or the whole new one.
+
+    Raises:
+        CheckpointError: the disk is full; the message says how many bytes are needed, and `path` is as it was.
+    """
+    _replace_file(Path(path), lambda file: torch.save(checkpoint, file))
+    refused = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+    allowed = {item[1] if isinstance(item, tuple) else f'{item.__module__}.{item.__qualname__}'
+               for item in (*_harmless_types(), *torch.serialization.get_safe_globals())}
+    if strangers := set(refused) - allowed:
+        print_log(f'{path} holds objects of {_first(strangers)}, with which it will be refused on loading: have the hook '
+                  'that stores them store plain values', logger='current', level='WARNING')
+
+
+def write_text(text: str, path: str | os.PathLike) -> None:
+    """Write a small file with the guarantee of :func:`write_checkpoint`."""
+    _replace_file(Path(path), lambda file: file.write(text.encode()))
+
+
+def remove_unfinished(folder: str | os.PathLike) -> list[Path]:
+    """Delete what a process that was killed while writing left behind, and return it."""
+    found = sorted(Path(folder).glob(f'.*{UNFINISHED}'))
+    for path in found:
+        path.unlink(missing_ok=True)
+    return found
+
+
+def _replace_file(path: Path, write: Callable[[io.BufferedIOBase], object]) -> None:
+    """Write beside `path`, make sure that it is on the disk, then rename, which is one step for every observer."""
+    unfinished = path.with_name(f'.{path.name}{UNFINISHED}')
+    try:
+        with open(unfinished, 'wb') as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(unfinished, path)
+        _sync_folder(path.parent)
+    except (OSError, RuntimeError) as error:
+        code = getattr(error, 'errno', None)
+        full = code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or 'enforce fail' in str(error)
+        unfinished.unlink(missing_ok=True)
+        if not full:
+            raise
+        raise CheckpointError(_no_room(path, write)) from error
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == 'posix':  # elsewhere a folder cannot be opened
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+class _Scale(io.RawIOBase):
+    """A file that keeps nothing but the number of bytes written to it."""
+
+    def __init__(self):
+        self.size = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, content) -> int:
+        length = memoryview(content).nbytes
+        self.size += length
+        return length
+
+
+def _no_room(path: Path, write: Callable[[io.RawIOBase], object]) -> str:
+    scale = _Scale()
+    write(scale)
+    kept = 'the one that stood there is unharmed' if path.exists() else 'earlier ones are unharmed'
+    return (f'no room for {path}: it takes {scale.size:,} bytes and {shutil.disk_usage(path.parent).free:,} are free; '
+            f'{kept}. Free some space, or keep fewer checkpoints (`max_keep_ckpts` of CheckpointHook) or elsewhere (`out_dir`)')
