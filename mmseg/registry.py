@@ -43,6 +43,15 @@ class Registry(mmengine_registry.Registry):
         names.update(self._module_dict, self.parent._module_dict)
         return sorted(names)
 
+    def import_everything(self) -> None:
+        """Import every module that may register something here."""
+        for package in map(import_module, self._packages):
+            for name in package.__all__:
+                try:
+                    getattr(package, name)
+                except ModuleNotFoundError as error:
+                    print('not yet:', error)
+
     def _import_definition(self, name: str) -> bool:
         for package in self._packages:
             if name in import_module(package).__all__:

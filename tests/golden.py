@@ -1,4 +1,4 @@
-"""Weights and images that follow from their names and seeds, so that figures can be compared without any file of weights.
+"""Weights and images that follow from their names and seeds, so that figures can be compared without weight files.
 
 The facts in `data/zoo_states.json` (keys, shapes and types of each model's state dict, as a hash) and
 `data/golden_logits.json` (samples of logits) were read off MMSegmentation 1.2.2 with these functions.

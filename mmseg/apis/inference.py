@@ -12,8 +12,10 @@ import torch
 
 from mmseg.apis.class_info import class_info
 from mmseg.apis.pipeline import ImagePipeline, predict_prepared
+from mmseg.engine.classes import fill_num_classes
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
+from mmseg.utils.checkpoint import load_weights
 from mmseg.utils.config import read_config
 from mmseg.utils.errors import InputError
 
@@ -69,14 +71,13 @@ def load_model(cfg: Config, checkpoint: str | None, device: str) -> BaseSegmento
     from mmengine.registry import init_default_scope
     init_default_scope(cfg.get('default_scope') or 'mmseg')
     cfg.model.pretrained = None
+    fill_num_classes(cfg.model, (cfg.get('train_dataloader') or cfg.get('test_dataloader') or {}).get('dataset'))
     model = revert_sync_batchnorm(MODELS.build(cfg.model))
     content = None
     if checkpoint is None:
         warnings.warn('no checkpoint is given: the weights are random and the predictions mean nothing', stacklevel=3)
     else:
-        from mmseg.utils.checkpoint import load_weights, read_checkpoint
-        content = read_checkpoint(checkpoint)
-        load_weights(model, content)
+        content = load_weights(model, checkpoint)
     model.cfg = cfg
     model.dataset_meta = class_info(cfg, content, getattr(model, 'num_classes', None))
     return model.to(device).eval()

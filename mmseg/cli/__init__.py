@@ -29,19 +29,26 @@ CONFIG is a path, or the name of a published config:
 `mmseg COMMAND --help` says more about each."""
 
 
+class HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Keeps the examples as they are written."""
+
+    def __init__(self, prog: str):
+        super().__init__(prog, max_help_position=30, width=100)
+
+
 def _parser(command: str | None) -> argparse.ArgumentParser:
     """Build the parser; only the arguments of `command` are filled in."""
     parser = argparse.ArgumentParser(prog='mmseg', description='Semantic segmentation from a config.',
-                                     epilog=SYNOPSIS, formatter_class=argparse.RawDescriptionHelpFormatter)
+                                     epilog=SYNOPSIS, formatter_class=HelpFormatter)
     parser.add_argument('--version', action='version', version=f'mmseg {__version__}')
-    commands = parser.add_subparsers(dest='command', metavar='COMMAND', required=True)
+    commands = parser.add_subparsers(dest='command', metavar='COMMAND [ARGUMENTS]', required=True)
     for name, summary in COMMANDS.items():
         if name != command:
             commands.add_parser(name, help=summary)
             continue
         module = import_module(f'mmseg.cli.{name.replace("-", "_")}')
         sub = commands.add_parser(name, help=summary, description=module.__doc__,
-                                  formatter_class=argparse.RawDescriptionHelpFormatter)
+                                  formatter_class=HelpFormatter)
         sub.add_argument('--debug', action='store_true', help='show the whole traceback of every error')
         module.add_arguments(sub)
         sub.set_defaults(run=module.run)

@@ -21,6 +21,11 @@ def add_cfg_options(parser: argparse.ArgumentParser) -> None:
                         help='set values of the config, e.g. model.backbone.depth=18 data.size=(512,512)')
 
 
+def add_folders(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('--work-dir', metavar='DIR', help='folder of logs and checkpoints (work_dirs/CONFIG)')
+    parser.add_argument('--data-root', metavar='DIR', help='where the data set lies, instead of the data_root in CONFIG')
+
+
 def add_launcher(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--launcher', choices=LAUNCHERS, default='none', help='what started the processes')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
@@ -98,3 +103,16 @@ def build_runner(cfg):
     """Build the runner of a config: `runner_type`, or the usual one."""
     from mmseg.registry import RUNNERS
     return RUNNERS.build(cfg)
+
+
+def height_and_width(sides: Sequence[int]) -> tuple[int, int]:
+    """Turn one or two sides into height and width."""
+    if len(sides) > 2 or min(sides) < 1:
+        raise InputError(f'--shape takes a height and a width, or one side of a square, found {" ".join(map(str, sides))}')
+    return sides[0], sides[-1]
+
+
+def bands_of(cfg) -> int:
+    """Return how many bands the images of a config have."""
+    mean = (cfg.model.get('data_preprocessor') or {}).get('mean')
+    return len(mean) if mean else cfg.model.get('backbone', {}).get('in_channels', 3)

@@ -23,9 +23,11 @@ def explain_mistake(error: BaseException) -> str | None:
         return _explain_os_error(error)
     if isinstance(error, TypeError):
         return _explain_unknown_argument(error)
+    if isinstance(error, ModuleNotFoundError):
+        return None if (error.name or '').startswith('mmseg') else str(error)
     # the registries are not imported for this: where they are not, no error comes from them
     registry = sys.modules.get('mmseg.registry')
-    known = (InputError, ModuleNotFoundError) + ((registry.UnknownTypeError,) if registry else ())
+    known = (InputError, FloatingPointError) + ((registry.UnknownTypeError,) if registry else ())
     return str(error) if isinstance(error, known) else None
 
 

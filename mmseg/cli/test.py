@@ -22,8 +22,7 @@ IOU_METRICS = ('mIoU', 'mDice', 'mFscore')
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_config(parser)
     parser.add_argument('checkpoint', metavar='CHECKPOINT', help='weights to evaluate')
-    parser.add_argument('--work-dir', metavar='DIR', help='folder of logs and figures (work_dirs/CONFIG)')
-    parser.add_argument('--data-root', metavar='DIR', help='where the data set lies, instead of the data_root in CONFIG')
+    common.add_folders(parser)
     parser.add_argument('--out', metavar='DIR|FILE.pkl',
                         help='write the predicted labels: PNGs into a folder, or one pickled list of arrays')
     parser.add_argument('--show-dir', metavar='DIR', help='write a picture of every image, its truth and prediction')
@@ -104,17 +103,13 @@ def _with_output(metric, folder: str) -> dict:
 
 def _leave_labels_unread(node) -> None:
     """Drop the loading of labels from every pipeline in a config: the images of a server come without."""
+    from mmseg.apis.pipeline import without_label_loading
     if isinstance(node, dict):
         if 'pipeline' in node:
-            node['pipeline'] = [step for step in node['pipeline'] if not is_label_loader(step)]
+            node['pipeline'] = without_label_loading(node['pipeline'])
         node = list(node.values())
     for child in node if isinstance(node, list) else ():
         _leave_labels_unread(child)
-
-
-def is_label_loader(step: dict) -> bool:
-    """Tell whether a transform of a pipeline loads labels."""
-    return step['type'].startswith('Load') and 'Annotation' in step['type']
 
 
 def draw_pictures(cfg, args: argparse.Namespace) -> None:

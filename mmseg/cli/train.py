@@ -20,8 +20,7 @@ from mmseg.utils.errors import InputError
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_config(parser)
-    parser.add_argument('--work-dir', metavar='DIR', help='folder of logs and checkpoints (work_dirs/CONFIG)')
-    parser.add_argument('--data-root', metavar='DIR', help='where the data set lies, instead of the data_root in CONFIG')
+    common.add_folders(parser)
     parser.add_argument('--load-from', metavar='PATH', help='weights to begin with')
     parser.add_argument('--resume', '--resume-from', nargs='?', const='auto', metavar='PATH',
                         help='go on from this checkpoint, or (auto, the default) from the last in the work folder')

@@ -14,6 +14,7 @@ from mmengine.logging import print_log
 from mmengine.utils import is_abs
 
 from mmseg.registry import DATASETS, TRANSFORMS
+from mmseg.utils.errors import InputError
 from mmseg.utils.io import list_files, missing_files, nearest_folder
 
 IMAGE_AND_LABEL = {'img_path': '', 'seg_map_path': ''}
@@ -44,29 +45,33 @@ def map_classes(own: Sequence[str] | None, wanted: Sequence[str] | None, owner: 
     if unknown:
         near = [near for name in unknown for near in difflib.get_close_matches(name, own, n=1)]
         hint = f'did you mean {_some(near)}? ' if near else ''
-        raise ValueError(f"metainfo['classes'] names {_some(unknown)}, not among the {len(own)} classes of {owner}: "
+        raise InputError(f"metainfo['classes'] names {_some(unknown)}, not among the {len(own)} classes of {owner}: "
                          f'{hint}They are {", ".join(own)}.')
     place = {name: index for index, name in reversed(list(enumerate(wanted)))}
     return {label: place.get(name, LEFT_OUT) for label, name in enumerate(own)}
 
 
-def choose_palette(palette: Sequence, classes: Sequence[str], label_map: Mapping[int, int] | None) -> Sequence:
+def choose_palette(palette: Sequence, classes: Sequence[str], label_map: Mapping[int, int] | None,
+                   by_label: bool = False) -> Sequence:
     """Return one colour for each class.
 
     Args:
         palette: a colour for each of `classes`, or for each label before `label_map`, or nothing: colours are made.
         classes: those that count.
         label_map: label in the files -> index in `classes`; `None` where they are the same.
+        by_label: the palette is that of the labels; also assumed of one that is longer than `classes`.
     """
     if len(palette) == 0:
         return np.random.RandomState(42).randint(0, 255, size=(len(classes), 3)).tolist()
-    kept = sorted((new, old) for old, new in (label_map or {}).items() if new != LEFT_OUT)
-    if len(palette) < len(classes) or any(old >= len(palette) > len(classes) for _, old in kept):
-        raise ValueError(f"metainfo['palette'] has {len(palette)} colours for {len(classes)} classes: give one "
+    if label_map is None or len(palette) == len(classes) and not by_label:
+        chosen = palette
+    else:
+        kept = sorted((new, old) for old, new in label_map.items() if new != LEFT_OUT)
+        chosen = type(palette)(palette[old] for _, old in kept if old < len(palette))
+    if len(chosen) < len(classes):
+        raise InputError(f"metainfo['palette'] has {len(palette)} colours for {len(classes)} classes: give one "
                          '[R, G, B] for each class, or no palette at all to have one made')
-    if kept and len(palette) > len(classes):
-        return type(palette)(palette[old] for _, old in kept)
-    return palette
+    return chosen
 
 
 @DATASETS.register_module()
@@ -103,7 +108,7 @@ class BaseSegDataset(BaseDataset):
 
     Raises:
         FileNotFoundError: a folder, split file, image or label is missing.
-        ValueError: classes, palette or lists do not fit together.
+        InputError: classes, palette or lists do not fit together.
     """
 
     METAINFO: dict = {}
@@ -146,7 +151,8 @@ class BaseSegDataset(BaseDataset):
         """Bring label map and palette in line with the classes of `metainfo`."""
         label_map = self.get_label_map(self._metainfo.get('classes'))
         classes, palette = (self._metainfo.get(key, ()) for key in ('classes', 'palette'))
-        self._metainfo['palette'] = choose_palette(palette, classes, label_map)
+        by_label = np.array_equal(palette, self.METAINFO.get('palette', ()))
+        self._metainfo['palette'] = choose_palette(palette, classes, label_map, by_label)
         self.label_map = label_map and {old: self.ignore_index if new == LEFT_OUT else new
                                         for old, new in label_map.items()}
         self._metainfo.update(label_map=self.label_map, reduce_zero_label=self.reduce_zero_label)
@@ -166,7 +172,7 @@ class BaseSegDataset(BaseDataset):
         """Read the list of samples, once."""
         super().full_init()
         if self.test_mode and not self._metainfo.get('classes'):
-            raise ValueError(f'{type(self).__name__} has no classes, which a test needs: '
+            raise InputError(f'{type(self).__name__} has no classes, which a test needs: '
                              "give metainfo=dict(classes=('…', '…'))")
 
     def _serialize_data(self) -> tuple[np.ndarray, np.ndarray]:
@@ -208,12 +214,12 @@ class BaseSegDataset(BaseDataset):
         columns = {'ann_file': self.ann_file or '',
                    **{key: self.data_prefix[key] for key in self.suffixes() if key in self.data_prefix}}
         if 'img_path' not in columns:
-            raise ValueError(f'data_prefix has {_some(self.data_prefix) or "no key"}: expected img_path, the folder of '
+            raise InputError(f'data_prefix has {_some(self.data_prefix) or "no key"}: expected img_path, the folder of '
                              'the images')
         lengths = {key: len(value) for key, value in columns.items() if isinstance(value, list)}
         if len(set(lengths.values())) > 1:
             found = ', '.join(f'{length} of {key}' for key, length in lengths.items())
-            raise ValueError(f'lists of paths are read in step, but there are {found}: give the same number of each, '
+            raise InputError(f'lists of paths are read in step, but there are {found}: give the same number of each, '
                              'or one path for all')
         rows = max(lengths.values(), default=1)
         splits, *folders = (value if isinstance(value, list) else [value] * rows for value in columns.values())
@@ -229,7 +235,7 @@ class BaseSegDataset(BaseDataset):
             raise FileNotFoundError(f'ann_file {split!r} does not exist: {self._what_is_near(split)}') from None
         names = [line for line in lines if line]
         if not names:
-            raise ValueError(f'ann_file {split!r} is empty: expected the name of an image in each line')
+            raise InputError(f'ann_file {split!r} is empty: expected the name of an image in each line')
         return names
 
     def _list_images(self, folders: dict[str, str], local: bool) -> list[str]:
@@ -240,9 +246,10 @@ class BaseSegDataset(BaseDataset):
         else:
             names = sorted(list_dir_or_file(folder, list_dir=False, suffix=suffix, recursive=True,
                                             backend_args=self.backend_args))
-        if folder == folders.get('seg_map_path') and suffix != self.seg_map_suffix:
+        labels = self.seg_map_suffix if folder == folders.get('seg_map_path') else ''
+        if len(labels) > len(suffix):
             # x.png beside its label x_mask.png: what ends like a label is none of the images.
-            names = [name for name in names if not name.endswith(self.seg_map_suffix)]
+            names = [name for name in names if not name.endswith(labels)]
         if not names:
             raise FileNotFoundError(f"data_prefix['img_path']: no file of {folder!r} ends with {suffix!r}; "
                                     f'{_there(folder) if local else "found none"}: correct img_suffix or the folder')

@@ -7,6 +7,7 @@ from mmengine.fileio import load
 
 from mmseg.datasets.basesegdataset import BaseSegDataset
 from mmseg.registry import DATASETS
+from mmseg.utils.errors import InputError
 
 
 @DATASETS.register_module()
@@ -25,7 +26,7 @@ class DecathlonDataset(BaseSegDataset):
         part = 'test' if self.test_mode else 'training'
         if not isinstance(task, dict) or part not in task:
             found = ', '.join(task) if isinstance(task, dict) else type(task).__name__
-            raise ValueError(f'ann_file {self.ann_file!r} holds {found}: expected a JSON object with the list {part!r}')
+            raise InputError(f'ann_file {self.ann_file!r} holds {found}: expected a JSON object with the list {part!r}')
         for key, value in task.items():
             if key not in ('training', 'test'):
                 self._metainfo.setdefault(key, value)

@@ -99,7 +99,7 @@ class _Painter:
 
     def irregular(self) -> np.ndarray:
         """A field whose level lines are ragged: broad shapes with finer and finer detail."""
-        return self.smooth(3) + self.smooth(7) / 4 + self.smooth(23) / 24
+        return self.smooth(2) + self.smooth(6) / 5 + self.smooth(20) / 24
 
     def turned(self) -> tuple[np.ndarray, np.ndarray]:
         """Coordinates turned by a random angle, from rational points of the circle instead of sine and cosine."""
@@ -121,8 +121,8 @@ class _Painter:
 
     def tint(self, colour: np.ndarray) -> np.ndarray:
         """Change contrast, light and hue at random, so that these do not tell what a thing is."""
-        contrast, light = self.between(0.7, 1.3), self.between(0.4, 0.62)
-        return (light + contrast * (colour[..., self.rng.permutation(3)] - np.float32(0.45))) * self.colour(0.6, 1.35)
+        contrast, light = self.between(0.8, 1.3), self.between(0.42, 0.6)
+        return (light + contrast * (colour[..., self.rng.permutation(3)] - np.float32(0.45))) * self.colour(0.65, 1.3)
 
     def paint(self, label: int, where: np.ndarray, colour: np.ndarray) -> None:
         self.image[where] = colour[where]
@@ -178,15 +178,15 @@ class _Painter:
 
     def expose(self) -> np.ndarray:
         """Light the scene unevenly, blur it a little, add noise and return uint8 pixels."""
-        slope = self.between(-0.5, 0.5), self.between(-0.5, 0.5)
+        slope = self.between(-0.4, 0.4), self.between(-0.4, 0.4)
         light = (1 + slope[0] * (self.x - np.float32(0.5)) + slope[1] * (self.y - np.float32(0.5)))[..., None]
-        image = self.image * light * (np.float32(0.75) + np.float32(0.5) * self.smooth(2))[..., None]
-        blur = self.between(0, 0.2)
+        image = self.image * light * (np.float32(0.8) + np.float32(0.4) * self.smooth(2))[..., None]
+        blur = self.between(0, 0.15)
         for axis in (0, 1):
             before, after = (np.roll(image, shift, axis) for shift in (1, -1))
             image = image * (1 - 2 * blur) + (before + after) * blur
         noise = self.rng.random_sample((2, *image.shape)).astype(np.float32)
-        image = image + (noise[0] + noise[1] - 1) * self.between(0.02, 0.08)
+        image = image + (noise[0] + noise[1] - 1) * self.between(0.01, 0.06)
         return np.clip(np.floor(image * 255 + np.float32(0.5)), 0, 255).astype(np.uint8)
 
 

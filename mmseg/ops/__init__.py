@@ -2,6 +2,7 @@
 from mmseg.utils.lazy import lazy_exports
 
 __getattr__, __dir__, __all__ = lazy_exports(__name__, {
+    'attention': ['criss_cross_attention', 'psa_mask'],
     'confusion': ['confusion_matrix'],
     'labels': ['Geometry', 'average_views', 'logits_to_labels', 'restore_logits'],
     'resize': ['resize'],

@@ -5,17 +5,15 @@ Importing this module makes every loader of mmengine read in the same safe way.
 from __future__ import annotations
 
 import argparse
-import collections
 import datetime
 import difflib
-import errno
 import functools
 import io
+import logging
 import os
 import pathlib
 import pickle
 import re
-import shutil
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -27,19 +25,24 @@ from mmengine.dist import barrier, get_rank
 from mmengine.fileio import get_file_backend
 from mmengine.logging import HistoryBuffer, print_log
 from mmengine.model import BaseTTAModel, is_model_wrapper
-from mmengine.runner import (CheckpointLoader, get_deprecated_model_names, get_external_models, get_mmcls_models,
-                             get_torchvision_models)
+from mmengine.runner import (
+    CheckpointLoader,
+    get_deprecated_model_names,
+    get_external_models,
+    get_mmcls_models,
+    get_torchvision_models,
+)
 from torch import nn
 
+from mmseg.utils.atomic import replace_file
 from mmseg.utils.errors import InputError
 
 MapLocation = str | torch.device | Callable | None
 STRIP_WRAPPER = ((r'^module\.', ''),)
-UNFINISHED = '.writing'
 
 
 class CheckpointError(InputError):
-    """A checkpoint that cannot be read, does not fit or could not be written."""
+    """A checkpoint that cannot be read or does not fit."""
 
 
 # ---------------------------------------------------------------------------------------------------------- reading
@@ -78,8 +81,8 @@ def _harmless_types() -> list:
           for core in ('core', '_core') for builder in (array_builder, scalar_builder)),
         set, frozenset, slice, range, complex, bytearray,
         datetime.datetime, datetime.date, datetime.time, datetime.timedelta, datetime.timezone,
-        *((getattr(pathlib, f'Pure{name}'), f'{module}.{prefix}{name}')
-          for module in ('pathlib', 'pathlib._local') for prefix in ('', 'Pure') for name in ('PosixPath', 'WindowsPath')),
+        *((getattr(pathlib, f'Pure{system}Path'), f'{module}.{pure}{system}Path')
+          for module in ('pathlib', 'pathlib._local') for pure in ('', 'Pure') for system in ('Posix', 'Windows')),
         argparse.Namespace,
         *((OrderedDict, name) for name in groups_of_values),
         (_default_dict, 'collections.defaultdict'), (_plain_list, 'collections.deque'),
@@ -87,7 +90,9 @@ def _harmless_types() -> list:
 
 
 def load_safely(file: str | io.BufferedIOBase, name: str, map_location: MapLocation = 'cpu') -> dict:
-    """Read what `torch.save` wrote, building tensors and harmless types only; weights under `model` also as `state_dict`.
+    """Read what `torch.save` wrote, building tensors and harmless types only.
+
+    Weights under the key `model` stand under `state_dict` too, where mmengine looks for them.
 
     Args:
         file: a path or an open file.
@@ -106,7 +111,7 @@ def load_safely(file: str | io.BufferedIOBase, name: str, map_location: MapLocat
         raise CheckpointError(f'{name} cannot be read as a checkpoint: it is damaged, incomplete or something else '
                               f'({type(error).__name__}: {reason}); fetch or save it again') from error
     if not isinstance(checkpoint, Mapping):
-        raise CheckpointError(f'{name} holds a {type(checkpoint).__name__} where a checkpoint is a dictionary of weights')
+        raise CheckpointError(f'{name} holds a {type(checkpoint).__name__}: a checkpoint is a dictionary of weights')
     if 'state_dict' not in checkpoint and isinstance(checkpoint.get('model'), Mapping):
         checkpoint['state_dict'] = checkpoint['model']
     return checkpoint
@@ -118,8 +123,8 @@ def _why_refused(name: str, reason: str) -> str:
         return (f'{name} is refused: it is pickled in a way that cannot be read safely; '
                 'where you trust it, read it with the program that wrote it and save its weights alone with torch.save')
     return (f'{name} is refused: it asks for {found[1]}, which is no part of a checkpoint and could run any code. '
-            'Nothing of it has run. Get the file from a source that you trust, as weights alone; a class of your own that '
-            'you know to be harmless can be allowed with torch.serialization.add_safe_globals([...])')
+            'Nothing of it has run. Get the file from a source that you trust, as weights alone; a class of your own '
+            'that you know to be harmless can be allowed with torch.serialization.add_safe_globals([...])')
 
 
 @CheckpointLoader.register_scheme(prefixes='', force=True)
@@ -169,8 +174,8 @@ def _download(url: str, path: Path) -> None:
     try:
         torch.hub.download_url_to_file(url, str(path), progress=os.isatty(2))
     except OSError as error:
-        raise CheckpointError(f'{url} cannot be fetched ({error}). On a machine without a network, download it elsewhere '
-                              f'and put it at {path}') from error
+        raise CheckpointError(f'{url} cannot be fetched ({error}). On a machine without a network, download it '
+                              f'elsewhere and put it at {path}') from error
 
 
 @CheckpointLoader.register_scheme(prefixes=('modelzoo://', 'torchvision://'), force=True)
@@ -202,8 +207,8 @@ def load_from_mmcls(filename: str, map_location: MapLocation = None) -> dict:
 def _published(filename: str, addresses: Mapping[str, str]) -> str:
     name = filename.partition('://')[2]
     if name not in addresses:
-        near = difflib.get_close_matches(name, addresses, n=3)
-        raise CheckpointError(f'{filename}: no weights of that name' + (f'; near are {", ".join(near)}' if near else ''))
+        near = difflib.get_close_matches(name, addresses, n=3) or list(addresses)[:3]
+        raise CheckpointError(f'{filename}: no weights of that name; there are {", ".join(near)} …')
     return addresses[name]
 
 
@@ -245,7 +250,7 @@ def unwrap(model: nn.Module) -> nn.Module:
 
 
 def load_weights(model: nn.Module, checkpoint: Mapping | str | os.PathLike, *, map_location: MapLocation = 'cpu',
-                 strict: bool = False, fine_tune: bool = False,
+                 strict: bool = False, fine_tune: bool = False, name: str | None = None,
                  revise_keys: Sequence[tuple[str, str]] = STRIP_WRAPPER) -> dict:
     """Load the weights of a checkpoint into a model and return the checkpoint.
 
@@ -254,33 +259,37 @@ def load_weights(model: nn.Module, checkpoint: Mapping | str | os.PathLike, *, m
     Args:
         checkpoint: a path or URL, or what :func:`read_checkpoint` returned.
         strict: weights that the model does not have are an error too.
-        fine_tune: the weights are where a training begins: those that fit are taken, the others keep their initial
-            values, and it is an error only if less than half of the model's weights are found.
+        fine_tune: the weights are where a training begins: those that fit are taken and the others keep their initial
+            values; it is an error only if half of them, or a tenth of the backbone's, find nothing in the checkpoint.
+        name: how messages call it; by default its path.
         revise_keys: pairs (pattern, replacement) for the checkpoint's keys.
 
     Raises:
         CheckpointError: the checkpoint belongs to another model; the message counts and names what differs.
     """
-    name = 'the checkpoint'
     if not isinstance(checkpoint, Mapping):
-        name = os.fspath(checkpoint)
-        checkpoint = read_checkpoint(name, map_location)
+        name = name or os.fspath(checkpoint)
+        checkpoint = read_checkpoint(checkpoint, map_location)
     model = unwrap(model)
     mismatch = _load_fitting(model, weights_of(checkpoint, revise_keys))
     if not mismatch:
         return checkpoint
     if mismatch.is_error(strict, fine_tune):
-        raise CheckpointError(mismatch.describe(name, type(model).__name__, fine_tune))
-    print_log(mismatch.describe(name, type(model).__name__, advise=False), logger='current', level='WARNING')
+        raise CheckpointError(mismatch.describe(name or 'the checkpoint', type(model).__name__, fine_tune))
+    print_log(mismatch.describe(name or 'the checkpoint', type(model).__name__, advise=False),
+              logger='current', level=logging.WARNING)
     return checkpoint
 
 
 class _Mismatch:
     """How the weights of a checkpoint differ from those of a model."""
 
-    def __init__(self, total: int, missing: list[str], unexpected: list[str], shapes: dict[str, tuple[tuple, tuple]]):
-        self.total = total
-        self.missing = [key for key in missing if not key.endswith('num_batches_tracked') and key not in shapes]
+    def __init__(self, model: nn.Module, missing: list[str], unexpected: list[str],
+                 shapes: dict[str, tuple[tuple, tuple]]):
+        statistics = ('running_mean', 'running_var')
+        self.keys = {name for name, _ in model.named_parameters()}
+        self.keys.update(name for name, _ in model.named_buffers() if name.endswith(statistics))
+        self.missing = [key for key in missing if key in self.keys and key not in shapes]
         self.unexpected = unexpected
         self.shapes = shapes
 
@@ -288,17 +297,18 @@ class _Mismatch:
         return bool(self.missing or self.unexpected or self.shapes)
 
     def is_error(self, strict: bool, fine_tune: bool) -> bool:
-        absent = len(self.missing) + len(self.shapes)
-        if fine_tune:
-            return 2 * absent > self.total
-        return absent > 0 or strict and bool(self.unexpected)
+        absent = {*self.missing, *self.shapes}
+        if not fine_tune:
+            return bool(absent) or strict and bool(self.unexpected)
+        backbone = [key for key in self.keys if key.startswith('backbone.')]
+        return 2 * len(absent) > len(self.keys) or 10 * len(absent.intersection(backbone)) > len(backbone) > 0
 
     def describe(self, name: str, model: str, fine_tune: bool = False, advise: bool = True) -> str:
         parts = [f'{len(keys)} {what}: {_first(keys)}' for keys, what in (
             (self.missing, 'missing'), (self.unexpected, 'that the model does not have'),
             ([f'{key} {list(theirs)} where the model has {list(ours)}' for key, (theirs, ours) in self.shapes.items()],
              'of another shape')) if keys]
-        text = f'{name} does not match {model}, which has {self.total} weights: ' + '; '.join(parts)
+        text = f'{name} does not match {model}, which has {len(self.keys)} weights: ' + '; '.join(parts)
         return f'{text}. {self._advice(fine_tune)}' if advise else text
 
     def _advice(self, fine_tune: bool) -> str:
@@ -307,10 +317,10 @@ class _Mismatch:
         if len(classes) == 1 and not self.missing and 'backbone' not in heads:
             theirs, ours = classes.pop()
             return (f'All else fits: it was trained for {theirs} classes and the model has {ours} in {_first(heads)}. '
-                    f'For inference set num_classes={theirs}; to fine-tune, name it as `load_from` of the training config '
-                    '(or give fine_tune=True), which keeps the new classifier')
+                    f'For inference set num_classes={theirs}; to fine-tune, name it as `load_from` of the training '
+                    'config (or give fine_tune=True), which keeps the new classifier')
         if fine_tune:
-            return 'Less than half of the model is in it: give the checkpoint of the same architecture'
+            return 'Too little of it fits to start from: give the checkpoint of a model with the same backbone'
         return 'Give the config that it was trained with, or rename its keys with `revise_keys`'
 
 
@@ -333,7 +343,7 @@ def _load_fitting(model: nn.Module, state: OrderedDict) -> _Mismatch:
         for key in shapes:
             del state[key]
         result = model.load_state_dict(state, strict=False)
-    return _Mismatch(len(own), list(result.missing_keys), list(result.unexpected_keys), shapes)
+    return _Mismatch(model, list(result.missing_keys), list(result.unexpected_keys), shapes)
 
 
 # ---------------------------------------------------------------------------------------------------------- writing
@@ -342,76 +352,12 @@ def write_checkpoint(checkpoint: dict, path: str | os.PathLike) -> None:
     """Write a checkpoint so that at any moment, whatever happens, `path` is the old file or the whole new one.
 
     Raises:
-        CheckpointError: the disk is full; the message says how many bytes are needed, and `path` is as it was.
+        DiskFullError: there is no room; the message says how many bytes it takes.
     """
-    _replace_file(Path(path), lambda file: torch.save(checkpoint, file))
-    refused = torch.serialization.get_unsafe_globals_in_checkpoint(path)
-    allowed = {item[1] if isinstance(item, tuple) else f'{item.__module__}.{item.__qualname__}'
-               for item in (*_harmless_types(), *torch.serialization.get_safe_globals())}
-    if strangers := set(refused) - allowed:
-        print_log(f'{path} holds objects of {_first(strangers)}, with which it will be refused on loading: have the hook '
-                  'that stores them store plain values', logger='current', level='WARNING')
-
-
-def write_text(text: str, path: str | os.PathLike) -> None:
-    """Write a small file with the guarantee of :func:`write_checkpoint`."""
-    _replace_file(Path(path), lambda file: file.write(text.encode()))
-
-
-def remove_unfinished(folder: str | os.PathLike) -> list[Path]:
-    """Delete what a process that was killed while writing left behind, and return it."""
-    found = sorted(Path(folder).glob(f'.*{UNFINISHED}'))
-    for path in found:
-        path.unlink(missing_ok=True)
-    return found
-
-
-def _replace_file(path: Path, write: Callable[[io.BufferedIOBase], object]) -> None:
-    """Write beside `path`, make sure that it is on the disk, then rename, which is one step for every observer."""
-    unfinished = path.with_name(f'.{path.name}{UNFINISHED}')
-    try:
-        with open(unfinished, 'wb') as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, path)
-        _sync_folder(path.parent)
-    except (OSError, RuntimeError) as error:
-        code = getattr(error, 'errno', None)
-        full = code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or 'enforce fail' in str(error)
-        unfinished.unlink(missing_ok=True)
-        if not full:
-            raise
-        raise CheckpointError(_no_room(path, write)) from error
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == 'posix':  # elsewhere a folder cannot be opened
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-
-class _Scale(io.RawIOBase):
-    """A file that keeps nothing but the number of bytes written to it."""
-
-    def __init__(self):
-        self.size = 0
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, content) -> int:
-        length = memoryview(content).nbytes
-        self.size += length
-        return length
-
-
-def _no_room(path: Path, write: Callable[[io.RawIOBase], object]) -> str:
-    scale = _Scale()
-    write(scale)
-    kept = 'the one that stood there is unharmed' if path.exists() else 'earlier ones are unharmed'
-    return (f'no room for {path}: it takes {scale.size:,} bytes and {shutil.disk_usage(path.parent).free:,} are free; '
-            f'{kept}. Free some space, or keep fewer checkpoints (`max_keep_ckpts` of CheckpointHook) or elsewhere (`out_dir`)')
+    replace_file(path, lambda file: torch.save(checkpoint, file))
+    asked = set(torch.serialization.get_unsafe_globals_in_checkpoint(path))
+    harmless = (*_harmless_types(), *torch.serialization.get_safe_globals())
+    asked -= {item[1] if isinstance(item, tuple) else f'{item.__module__}.{item.__qualname__}' for item in harmless}
+    if asked:
+        print_log(f'{path} holds objects of {_first(asked)}, for which it will be refused on loading: have the hook '
+                  'that stores them store plain values', logger='current', level=logging.WARNING)

@@ -8,6 +8,7 @@ import difflib
 from collections.abc import Callable
 
 from mmseg.registry import DATASETS
+from mmseg.utils.errors import InputError
 
 # Short name -> the data set, and other names of it.
 _NAMES = {
@@ -43,7 +44,7 @@ def _metainfo(dataset: str, key: str) -> list:
     if values is None:
         near = difflib.get_close_matches(dataset.lower(), known, n=3)
         hint = f'did you mean {" or ".join(near)}?' if near else f'known are {", ".join(_NAMES)}.'
-        raise ValueError(f'{dataset!r} is not the name of a data set with a list of {key}: {hint}')
+        raise InputError(f'{dataset!r} is not the name of a data set with a list of {key}: {hint}')
     return values
 
 

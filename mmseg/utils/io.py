@@ -9,6 +9,8 @@ import pickle
 import cv2
 import numpy as np
 
+from mmseg.utils.errors import InputError
+
 
 def _from_nifti(content: bytes) -> np.ndarray:
     try:
@@ -41,7 +43,7 @@ def datafrombytes(content: bytes, backend: str = 'numpy') -> np.ndarray:
             as stored) or `pickle` (only from files you trust: reading one can run code).
     """
     if backend not in _DECODERS:
-        raise ValueError(f'backend {backend!r} cannot decode a file: use one of {", ".join(map(repr, _DECODERS))}')
+        raise InputError(f'backend {backend!r} cannot decode a file: use one of {", ".join(map(repr, _DECODERS))}')
     return _DECODERS[backend](content)
 
 

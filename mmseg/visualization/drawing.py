@@ -10,6 +10,8 @@ FONT = cv2.FONT_HERSHEY_SIMPLEX
 MARGIN = 4
 # Names are placed on a coarse copy of the labels: exact centres are not worth a search over two million pixels.
 COARSE_SIDE = 256
+# Panels smaller than this are enlarged, so that their titles and the legend can be read.
+READABLE_SIDE = 240
 
 
 def distinct_colors(count: int) -> list[list[int]]:
@@ -59,7 +61,7 @@ def write_text(picture: np.ndarray, text: str, corner: tuple[int, int], color: S
 
 def text_scale(height: int, width: int) -> float:
     """Return a size of letters (1 is about 22 pixels) that suits a picture."""
-    return float(np.clip(min(height, width) / 900, 0.3, 1.5))
+    return float(np.clip(min(height, width) / 900, 0.4, 1.5))
 
 
 def write_names(picture: np.ndarray, labels: np.ndarray, classes: Sequence[str],
@@ -89,10 +91,9 @@ def _middle_of_largest_region(mask: np.ndarray) -> tuple[int, int]:
 
 
 def side_by_side(panels: dict[str, np.ndarray], legend: Sequence[tuple[str, Sequence[int]]] = ()) -> np.ndarray:
-    """Put pictures of one size beside each other, each below its title, above a legend of (name, colour).
-
-    A name of the legend may be empty: then it is left out.
-    """
+    """Put pictures of one size beside each other, each below its title, above a legend of (name, colour)."""
+    factor = -(-READABLE_SIDE // min(next(iter(panels.values())).shape[:2]))
+    panels = {title: panel.repeat(factor, 0).repeat(factor, 1) for title, panel in panels.items()}
     height, width = next(iter(panels.values())).shape[:2]
     scale = text_scale(height, width)
     line = int(30 * scale) + 2 * MARGIN

@@ -16,15 +16,12 @@ def read_image(path: str | os.PathLike, backend_args: dict | None = None) -> np.
     Raises:
         InputError: it does not exist or is not an image.
     """
-    from mmengine.fileio import get
+    from mmseg.utils.imread import decode_image, read_file
     try:
-        content = get(str(path), backend_args)
+        content = read_file(str(path), backend_args)
     except OSError as error:
         raise InputError(f'cannot read the image {path}: {error.strerror or error}') from error
-    image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR) if content else None
-    if image is None:
-        raise InputError(f'cannot read the image {path}: its {len(content)} bytes are not an image that OpenCV knows')
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    return cv2.cvtColor(decode_image(content, str(path)), cv2.COLOR_BGR2RGB)
 
 
 def write_image(path: str | os.PathLike, image: np.ndarray) -> None:

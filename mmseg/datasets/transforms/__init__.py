@@ -2,13 +2,18 @@
 from mmseg.utils.lazy import lazy_exports
 
 __getattr__, __dir__, __all__ = lazy_exports(__name__, {
+    'albu': ['Albu'],
+    'biomedical': ['BioMedical3DPad', 'BioMedical3DRandomCrop', 'BioMedical3DRandomFlip', 'BioMedicalGaussianBlur',
+        'BioMedicalGaussianNoise', 'BioMedicalRandomGamma', 'LoadBiomedicalAnnotation', 'LoadBiomedicalData',
+        'LoadBiomedicalImageFromFile'],
+    'color': ['AdjustGamma', 'CLAHE', 'PhotoMetricDistortion', 'RGB2Gray', 'Rerange'],
+    'compose': ['Compose'],
+    'edge': ['GenerateEdge'],
     'formatting': ['PackSegInputs'],
-    'loading': ['InferencerLoader', 'LoadAnnotations', 'LoadBiomedicalAnnotation', 'LoadBiomedicalData',
-        'LoadBiomedicalImageFromFile', 'LoadDepthAnnotation', 'LoadImageFromNDArray',
-        'LoadMultipleRSImageFromFile', 'LoadSingleRSImageFromFile'],
-    'transforms': ['AdjustGamma', 'Albu', 'BioMedical3DPad', 'BioMedical3DRandomCrop', 'BioMedical3DRandomFlip',
-        'BioMedicalGaussianBlur', 'BioMedicalGaussianNoise', 'BioMedicalRandomGamma', 'CLAHE', 'ConcatCDInput',
-        'GenerateEdge', 'PhotoMetricDistortion', 'RGB2Gray', 'RandomCrop', 'RandomCutOut', 'RandomDepthMix',
-        'RandomFlip', 'RandomMosaic', 'RandomRotFlip', 'RandomRotate', 'Rerange', 'Resize', 'ResizeShortestEdge',
+    'geometric': ['RandomCrop', 'RandomFlip', 'RandomRotFlip', 'RandomRotate', 'Resize', 'ResizeShortestEdge',
         'ResizeToMultiple', 'SegRescale'],
+    'loading': ['InferencerLoader', 'LoadAnnotations', 'LoadDepthAnnotation', 'LoadImageFromFile',
+        'LoadImageFromNDArray'],
+    'mix': ['RandomCutOut', 'RandomDepthMix', 'RandomMosaic'],
+    'remote_sensing': ['ConcatCDInput', 'LoadMultipleRSImageFromFile', 'LoadSingleRSImageFromFile'],
 })

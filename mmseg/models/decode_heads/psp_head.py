@@ -32,7 +32,8 @@ class PPM(nn.ModuleList):
 
     def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
         """(B, in_channels, H, W) -> a feature (B, channels, H, W) of each grid."""
-        return [resize(pool(x), x.shape[2:], mode='bilinear', align_corners=self.align_corners) for pool in self]
+        options = dict(mode='bilinear', align_corners=self.align_corners, warning=False)  # grids never align
+        return [resize(pool(x), x.shape[2:], **options) for pool in self]
 
 
 @MODELS.register_module()

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mmseg.registry import MODELS
 
-from .utils import EPSILON, SegmentationLoss, channel_vector, check_labels, full_precision, weight_reduce_loss
+from .utils import EPSILON, SegmentationLoss, channel_vector, check_labels, full_precision, one_hot, weight_reduce_loss
 
 
 def cross_entropy(pred: Tensor,
@@ -82,8 +82,7 @@ def binary_cross_entropy(pred: Tensor,
         pred = pred.squeeze(1)
         target = check_labels(label * valid, 2, None)
     elif pred.dim() == label.dim() + 1:
-        classes = check_labels(label.long() * valid, pred.size(1), None).unsqueeze(1)
-        target = torch.zeros_like(pred).scatter_(1, classes, 1)  # N ... -> N C ...
+        target = one_hot(check_labels(label * valid, pred.size(1), None), pred.size(1))  # N ... -> N C ...
         valid = valid.unsqueeze(1).expand_as(pred)
         weight = None if weight is None else weight.unsqueeze(1)
     else:

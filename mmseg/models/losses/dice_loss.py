@@ -2,12 +2,11 @@
 (https://arxiv.org/abs/1606.04797)."""
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from mmseg.registry import MODELS
 
-from .utils import SegmentationLoss, check_labels, full_precision, one_hot, weight_reduce_loss
+from .utils import SegmentationLoss, check_labels, full_precision, one_hot, valid_pixels, weight_reduce_loss
 
 
 def dice_loss(pred: Tensor,
@@ -79,3 +78,33 @@ class DiceLoss(SegmentationLoss):
         self.ignore_index = ignore_index
         self.eps = eps
         self.mask_ignored = mask_ignored
+
+    def forward(self,
+                pred: Tensor,
+                target: Tensor,
+                weight: Tensor | None = None,
+                avg_factor: float | Tensor | None = None,
+                reduction_override: str | None = None,
+                ignore_index: int | None = 255,
+                **kwargs) -> Tensor:
+        """Loss of logits (N, C, ...) against classes (N, ...), or against 0 and 1 of the shape of `pred`.
+
+        One channel stands for class 0, as every first channel does; give a target of its shape where it means class 1.
+        """
+        if self.activate:
+            pred = full_precision(pred)
+            if self.use_sigmoid:
+                pred = pred.sigmoid()
+            elif pred.size(1) > 1:
+                pred = pred.softmax(dim=1)
+        if pred.shape != target.shape:
+            valid = valid_pixels(target, self.ignore_index, ignore_index)
+            check_labels(target * valid, max(pred.size(1), 2), ignore_index)
+            target = one_hot(target, pred.size(1))  # N ... -> N C ...
+            if self.mask_ignored:
+                pred = pred * valid.unsqueeze(1)
+        if weight is not None and weight.dim() > 1:  # of pixels, from a sampler
+            pred, target, weight = pred * weight.unsqueeze(1), target * weight.unsqueeze(1), None
+        return self.loss_weight * dice_loss(
+            pred, target, weight, self.eps, self.reduction_or(reduction_override), self.naive_dice, avg_factor,
+            self.ignore_index)

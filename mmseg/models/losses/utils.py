@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mmseg.ops.wrong_labels import wrong_labels
+
 REDUCTIONS = ('none', 'mean', 'sum')
 EPSILON = torch.finfo(torch.float32).eps
 
@@ -89,6 +91,21 @@ def channel_vector(values: Tensor, like: Tensor) -> Tensor:
     return values.view(-1, *[1] * (like.dim() - 2))
 
 
+def one_hot(label: Tensor, num_classes: int) -> Tensor:
+    """Which class each pixel has, as booleans: N ... -> N C ...; a label that is no class is false everywhere."""
+    label = label.unsqueeze(1)
+    return label == channel_vector(torch.arange(num_classes, device=label.device), label)
+
+
+def valid_pixels(label: Tensor, *ignored: int | None) -> Tensor:
+    """Which pixels of `label` have none of the ignored values, as booleans of its shape."""
+    valid = torch.ones_like(label, dtype=torch.bool)
+    for index in ignored:
+        if index is not None:
+            valid &= label != index
+    return valid
+
+
 def check_labels(label: Tensor, num_classes: int, ignore_index: int | None) -> Tensor:
     """Return `label` if each of its values is a class or `ignore_index`.
 
@@ -107,17 +124,8 @@ def check_labels(label: Tensor, num_classes: int, ignore_index: int | None) -> T
     if label.is_cuda:
         return _DEFERRED.check(label, bad, num_classes, ignore_index)
     if bad.any():
-        raise _label_error(label[bad], num_classes, ignore_index)
+        raise wrong_labels(label[bad], num_classes, ignore_index)
     return label
-
-
-def _label_error(bad_values: Tensor, num_classes: int, ignore_index: int | None) -> ValueError:
-    values, counts = bad_values.unique(return_counts=True)
-    shown = ', '.join(f'{v} ({n} pixels)' for v, n in zip(values[:8].tolist(), counts[:8].tolist()))
-    more = f' and {len(values) - 8} more values' if len(values) > 8 else ''
-    return ValueError(f'labels hold {shown}{more}, but num_classes={num_classes} allows 0 to {num_classes - 1} and '
-                      f'ignore_index={ignore_index}: set num_classes to the number of classes of the data set, '
-                      'reduce_zero_label=True if its 0 means unlabelled, or map these values to ignore_index')
 
 
 class _DeferredCheck:
@@ -131,7 +139,7 @@ class _DeferredCheck:
             _, verdict, *found = self._pending.pop(0)
             if verdict:
                 self._pending.clear()
-                raise _label_error(found[0][found[1]], *found[2:])
+                raise wrong_labels(found[0][found[1]], *found[2:])
         if not torch.cuda.is_current_stream_capturing() and len(self._pending) < 4:
             verdict = bad.any().to('cpu', non_blocking=True)
             arrived = torch.cuda.Event()

@@ -9,6 +9,7 @@ from mmengine.model import BaseModel
 from mmengine.structures import PixelData
 
 from mmseg.ops.labels import Geometry, logits_to_labels, restore_logits
+from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from mmseg.utils.typing_utils import ForwardResults, OptConfigType, OptMultiConfig, OptSampleList, SampleList
 
@@ -17,6 +18,8 @@ class BaseSegmentor(BaseModel, metaclass=ABCMeta):
     """Base of segmentors; a subclass defines `extract_feat`, `encode_decode`, `loss`, `predict` and `_forward`."""
 
     def __init__(self, data_preprocessor: OptConfigType = None, init_cfg: OptMultiConfig = None):
+        if isinstance(data_preprocessor, dict):  # mmengine would find ours only in the default scope `mmseg`
+            data_preprocessor = MODELS.build(data_preprocessor)
         super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
 
     def _has(self, part: str) -> bool:

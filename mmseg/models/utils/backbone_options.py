@@ -62,11 +62,13 @@ def checkpointed(module: nn.Module, function: Callable[..., torch.Tensor], *inpu
 
 @contextmanager
 def _without_running_statistics(module: nn.Module) -> Iterator[None]:
-    norms = [norm for norm in batch_norms(module) if norm.track_running_stats]
-    for norm in norms:
-        norm.track_running_stats = False
+    """Let the batch normalisations of a module use the batch's statistics without adding them to the running ones."""
+    tracking = [(norm, norm.momentum, norm.num_batches_tracked) for norm in batch_norms(module)
+                if norm.training and norm.track_running_stats]
+    for norm, _, batches in tracking:
+        norm.momentum, norm.num_batches_tracked = 0.0, batches.clone()
     try:
         yield
     finally:
-        for norm in norms:
-            norm.track_running_stats = True
+        for norm, momentum, batches in tracking:
+            norm.momentum, norm.num_batches_tracked = momentum, batches

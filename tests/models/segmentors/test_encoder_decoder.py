@@ -92,7 +92,7 @@ def test_unknown_mode_is_refused():
 
 
 def test_losses_are_named_by_head():
-    auxiliary = {**HEAD, 'in_channels': 4, 'in_index': 0}
+    auxiliary = {**HEAD, 'in_channels': 4, 'channels': 4, 'in_index': 0}
     image, labels = torch.randn(2, 3, 32, 32), samples(2, 32, 32)
     assert set(build(auxiliary_head=auxiliary).loss(image, labels)) == {
         'decode.loss_ce', 'decode.acc_seg', 'aux.loss_ce', 'aux.acc_seg'}

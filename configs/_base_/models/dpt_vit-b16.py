@@ -1,0 +1,24 @@
+# Dense Prediction Transformer, https://arxiv.org/abs/2103.13413
+_base_ = './encoder_decoder.py'
+model = dict(
+    pretrained='pretrain/vit-b16_p16_224-80ecf9dd.pth',
+    backbone=dict(
+        type='VisionTransformer',
+        img_size=224,
+        embed_dims=768,
+        num_layers=12,
+        num_heads=12,
+        out_indices=(2, 5, 8, 11),
+        final_norm=False,
+        with_cls_token=True,
+        output_cls_token=True),
+    decode_head=dict(
+        type='DPTHead',
+        in_channels=(768, 768, 768, 768),
+        channels=256,
+        embed_dims=768,
+        post_process_channels=[96, 192, 384, 768],
+        readout_type='project',
+        input_transform='multiple_select',
+        in_index=(0, 1, 2, 3)),
+    auxiliary_head=None)

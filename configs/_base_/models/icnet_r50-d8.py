@@ -1,0 +1,42 @@
+# ICNet, https://arxiv.org/abs/1704.08545: three resolutions of the image; an auxiliary head on each of the lower two
+_base_ = './encoder_decoder.py'
+norm_cfg = _base_.norm_cfg
+model = dict(
+    backbone=dict(
+        type='ICNet',
+        backbone_cfg=dict(
+            type='ResNetV1c',
+            in_channels=3,
+            depth=50,
+            num_stages=4,
+            out_indices=(0, 1, 2, 3),
+            dilations=(1, 1, 2, 4),
+            strides=(1, 2, 1, 1),
+            norm_cfg=norm_cfg,
+            norm_eval=False,
+            style='pytorch',
+            contract_dilation=True),
+        in_channels=3,
+        layer_channels=(512, 2048),
+        light_branch_middle_channels=32,
+        psp_out_channels=512,
+        out_channels=(64, 256, 256),
+        norm_cfg=norm_cfg,
+        align_corners=False),
+    neck=dict(
+        type='ICNeck', in_channels=(64, 256, 256), out_channels=128, norm_cfg=norm_cfg, align_corners=False),
+    decode_head=dict(
+        type='FCNHead', in_channels=128, channels=128, num_convs=1, in_index=2, dropout_ratio=0, concat_input=False),
+    auxiliary_head=[
+        dict(
+            type='FCNHead',
+            in_channels=128,
+            channels=128,
+            num_convs=1,
+            num_classes=19,
+            in_index=index,
+            norm_cfg=norm_cfg,
+            concat_input=False,
+            align_corners=False,
+            loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=0.4)) for index in (0, 1)
+    ])

@@ -1,0 +1,1 @@
+_base_ = './beit-large_upernet_8xb1-amp-160k_ade20k-640x640.py'

@@ -1,1 +1,0 @@
-_base_ = ['./danet_r50-d8_4xb2-80k_cityscapes-512x1024.py']

@@ -1,0 +1,8 @@
+_base_ = [
+    '../_base_/models/fcn_hr18.py',
+    '../_base_/datasets/ade20k.py',
+    '../_base_/schedules/schedule_80k.py',
+    '../_base_/default_runtime.py'
+]
+data_preprocessor = dict(size=_base_.crop_size)
+model = dict(data_preprocessor=data_preprocessor, decode_head=dict(num_classes=150))

@@ -1,0 +1,10 @@
+_base_ = [
+    '../_base_/models/ocrnet_hr18.py',
+    '../_base_/datasets/ade20k.py',
+    '../_base_/schedules/schedule_80k.py',
+    '../_base_/default_runtime.py'
+]
+data_preprocessor = dict(size=_base_.crop_size)
+model = dict(
+    data_preprocessor=data_preprocessor,
+    decode_head=[dict(head, num_classes=150) for head in _base_.model.decode_head])

@@ -1,0 +1,10 @@
+_base_ = [
+    '../_base_/models/ocrnet_hr18s.py',
+    '../_base_/datasets/pascal_voc12_aug.py',
+    '../_base_/schedules/schedule_40k.py',
+    '../_base_/default_runtime.py'
+]
+data_preprocessor = dict(size=_base_.crop_size)
+model = dict(
+    data_preprocessor=data_preprocessor,
+    decode_head=[dict(head, num_classes=21) for head in _base_.model.decode_head])

@@ -1,0 +1,7 @@
+_base_ = './segnext_mscan-t_1xb16-adamw-160k_ade20k-512x512.py'
+checkpoint = 'https://download.openmmlab.com/mmsegmentation/v0.5/pretrain/segnext/mscan_l_20230227-cef260d4.pth'
+model = dict(
+    backbone=dict(
+        init_cfg=dict(checkpoint=checkpoint),
+        embed_dims=[64, 128, 320, 512], drop_path_rate=0.3, depths=[3, 5, 27, 3]),
+    decode_head=dict(in_channels=[128, 320, 512], channels=1024, ham_channels=1024))

@@ -1,0 +1,2 @@
+_base_ = './setr_vit-l_mla_8xb2-160k_ade20k-512x512.py'
+train_dataloader = dict(batch_size=1)

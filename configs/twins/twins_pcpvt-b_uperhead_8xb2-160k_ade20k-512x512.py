@@ -1,0 +1,4 @@
+_base_ = './twins_pcpvt-s_uperhead_8xb4-160k_ade20k-512x512.py'
+checkpoint = 'https://download.openmmlab.com/mmsegmentation/v0.5/pretrain/twins/pcpvt_base_20220308-0621964c.pth'
+model = dict(backbone=dict(init_cfg=dict(checkpoint=checkpoint), depths=[3, 4, 18, 3], drop_path_rate=0.3))
+train_dataloader = dict(batch_size=2, num_workers=2)

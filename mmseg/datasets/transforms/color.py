@@ -1,0 +1,189 @@
+"""Change the colours of an image; its labels stay."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy import random
+
+from mmseg.registry import TRANSFORMS
+
+from .base import Transform, check
+
+_LEVELS = np.arange(256, dtype=np.float32)
+_HUE, _SATURATION = 0, 1
+# OpenCV keeps the hue of 8-bit images in steps of two degrees.
+_HUES = 180
+
+
+def _linear_table(alpha: float = 1, beta: float = 0) -> np.ndarray:
+    """What becomes of each 8-bit level x: x * alpha + beta, clipped, the fraction dropped."""
+    return np.clip(_LEVELS * alpha + beta, 0, 255).astype(np.uint8)
+
+
+def _look_up(image: np.ndarray, table: np.ndarray | None) -> np.ndarray:
+    """Replace each level of an 8-bit image by its entry in a table of 256; no table, no change."""
+    return image if table is None else cv2.LUT(image, table).reshape(image.shape)
+
+
+@TRANSFORMS.register_module()
+class PhotoMetricDistortion(Transform):
+    """Brightness, contrast, saturation and hue change at random, each with probability 1/2 (8-bit BGR images).
+
+    The contrast changes, by another throw, before or after the colours. Brightness and contrast are functions of the
+    level, so one table of 256 entries does both in a single pass.
+
+    Args:
+        brightness_delta: most that is added to a level.
+        contrast_range: range of the factor of levels.
+        saturation_range: range of the factor of the saturation.
+        hue_delta: most that is added to the hue, in steps of two degrees.
+    """
+
+    def __init__(self, brightness_delta: int = 32, contrast_range: Sequence[float] = (0.5, 1.5),
+                 saturation_range: Sequence[float] = (0.5, 1.5), hue_delta: int = 18):
+        self.brightness_delta = brightness_delta
+        self.contrast_range = tuple(contrast_range)
+        self.saturation_range = tuple(saturation_range)
+        self.hue_delta = hue_delta
+
+    # ------------------------------------------------------------------ draws: a table, or None for no change
+
+    def _draw_brightness(self) -> np.ndarray | None:
+        if not random.randint(2):
+            return None
+        return _linear_table(beta=random.uniform(-self.brightness_delta, self.brightness_delta))
+
+    def _draw_contrast(self) -> np.ndarray | None:
+        return _linear_table(alpha=random.uniform(*self.contrast_range)) if random.randint(2) else None
+
+    # ------------------------------------------------------------------ steps
+
+    def convert(self, img: np.ndarray, alpha: float = 1, beta: float = 0) -> np.ndarray:
+        """Return img * alpha + beta, clipped to 8 bits, the fraction dropped."""
+        if img.dtype == np.uint8:
+            return _look_up(img, _linear_table(alpha, beta))
+        return np.clip(img.astype(np.float32) * alpha + beta, 0, 255).astype(np.uint8)
+
+    def brightness(self, img: np.ndarray) -> np.ndarray:
+        """Add a random number to all levels, or leave them."""
+        return _look_up(img, self._draw_brightness())
+
+    def contrast(self, img: np.ndarray) -> np.ndarray:
+        """Multiply all levels by a random factor, or leave them."""
+        return _look_up(img, self._draw_contrast())
+
+    def saturation(self, img: np.ndarray) -> np.ndarray:
+        """Multiply the saturation by a random factor, or leave it."""
+        if not random.randint(2):
+            return img
+        return self._map_hsv(img, _SATURATION, _linear_table(alpha=random.uniform(*self.saturation_range)))
+
+    def hue(self, img: np.ndarray) -> np.ndarray:
+        """Turn the hue by a random angle, or leave it."""
+        if not random.randint(2):
+            return img
+        turned = (np.arange(256) + random.randint(-self.hue_delta, self.hue_delta)) % _HUES
+        return self._map_hsv(img, _HUE, turned.astype(np.uint8))
+
+    @staticmethod
+    def _map_hsv(image: np.ndarray, channel: int, table: np.ndarray) -> np.ndarray:
+        hsv = cv2.cvtColor(image, cv2.COLOR_BGR2HSV)
+        cv2.insertChannel(cv2.LUT(cv2.extractChannel(hsv, channel), table), hsv, channel)
+        return cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR)
+
+    def _as_8_bit(self, image: np.ndarray) -> np.ndarray:
+        shape = ' x '.join(map(str, image.shape))
+        check(image.ndim == 3 and image.shape[2] == 3 and image.dtype in (np.uint8, np.float32, np.float64), self,
+              f'an image of {image.dtype}, {shape}', 'three bands (BGR) with levels from 0 to 255: leave this transform '
+              'out for other images')
+        return self.convert(image) if image.dtype != np.uint8 else image
+
+    def transform(self, results: dict) -> dict:
+        image = self._as_8_bit(results['img'])
+        table = self._draw_brightness()
+        contrast_first = random.randint(2)
+        if contrast_first:
+            contrast = self._draw_contrast()
+            table = contrast if table is None else _look_up(table, contrast)
+        image = self.hue(self.saturation(_look_up(image, table)))
+        results['img'] = image if contrast_first else self.contrast(image)
+        return results
+
+
+@TRANSFORMS.register_module()
+class AdjustGamma(Transform):
+    """Raise the levels of an 8-bit image, as fractions of 255, to the power 1 / gamma."""
+
+    def __init__(self, gamma: float = 1.0):
+        check(isinstance(gamma, (int, float)) and gamma > 0, self, f'gamma={gamma}', 'a positive number')
+        self.gamma = gamma
+        self.table = (255 * (np.arange(256) / 255) ** (1 / gamma)).astype(np.uint8)
+
+    def transform(self, results: dict) -> dict:
+        results['img'] = _look_up(np.asarray(results['img'], np.uint8), self.table)
+        return results
+
+
+@TRANSFORMS.register_module()
+class CLAHE(Transform):
+    """Contrast-limited adaptive histogram equalisation of each band (Zuiderveld, Graphics Gems IV, 1994).
+
+    Args:
+        clip_limit: height at which the histogram of a tile is cut.
+        tile_grid_size: number of tiles, (columns, rows).
+    """
+
+    def __init__(self, clip_limit: float = 40.0, tile_grid_size: tuple[int, int] = (8, 8)):
+        check(len(tile_grid_size) == 2, self, f'tile_grid_size={tile_grid_size}', 'numbers of columns and of rows')
+        self.clip_limit = clip_limit
+        self.tile_grid_size = tuple(tile_grid_size)
+
+    def transform(self, results: dict) -> dict:
+        image = np.asarray(results['img'], np.uint8)
+        equalize = cv2.createCLAHE(self.clip_limit, self.tile_grid_size).apply
+        bands = [equalize(np.ascontiguousarray(band)) for band in np.moveaxis(np.atleast_3d(image), -1, 0)]
+        results['img'] = np.stack(bands, -1).reshape(image.shape)
+        return results
+
+
+@TRANSFORMS.register_module()
+class Rerange(Transform):
+    """Stretch the levels of an image linearly so that they reach from `min_value` to `max_value`."""
+
+    def __init__(self, min_value: float = 0, max_value: float = 255):
+        check(min_value < max_value, self, f'min_value={min_value}, max_value={max_value}', 'the first to be smaller')
+        self.min_value = min_value
+        self.max_value = max_value
+
+    def transform(self, results: dict) -> dict:
+        image = results['img']
+        lowest, highest = image.min(), image.max()
+        check(lowest < highest, self, f'an image whose pixels are all {lowest}', 'at least two levels to stretch')
+        results['img'] = (image - lowest) / (highest - lowest) * (self.max_value - self.min_value) + self.min_value
+        return results
+
+
+@TRANSFORMS.register_module()
+class RGB2Gray(Transform):
+    """Replace the bands by copies of their weighted sum.
+
+    Args:
+        out_channels: how many copies; as many as there are weights by default.
+        weights: one for each band.
+    """
+
+    def __init__(self, out_channels: int | None = None, weights: Sequence[float] = (0.299, 0.587, 0.114)):
+        check(out_channels is None or out_channels > 0, self, f'out_channels={out_channels}', 'at least 1')
+        self.out_channels = out_channels
+        self.weights = tuple(weights)
+
+    def transform(self, results: dict) -> dict:
+        image = results['img']
+        check(image.ndim == 3 and image.shape[2] == len(self.weights), self,
+              f'an image of shape {image.shape} for {len(self.weights)} weights', 'one weight for each band')
+        gray = (image * np.array(self.weights)).sum(2, keepdims=True)
+        results['img'] = gray.repeat(self.out_channels or len(self.weights), axis=2)
+        results['img_shape'] = results['img'].shape
+        return results

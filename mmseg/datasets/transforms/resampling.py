@@ -1,0 +1,121 @@
+"""Resize, flip and rotate arrays of any type and number of bands; resize only the window that a crop will take."""
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import cv2
+import mmcv
+import numpy as np
+
+# What OpenCV takes and gives back as the same type.
+_CV2_TYPES = frozenset(map(np.dtype, (np.uint8, np.int8, np.uint16, np.int16, np.int32, np.float32, np.float64)))
+_INTERPOLATIONS = {'bilinear': cv2.INTER_LINEAR, 'bicubic': cv2.INTER_CUBIC, 'area': cv2.INTER_AREA,
+                   'lanczos': cv2.INTER_LANCZOS4}
+_FLIPS = {'horizontal': (1, (1,)), 'vertical': (0, (0,)), 'diagonal': (-1, (0, 1))}
+# How far from its position the widest kernel (Lanczos) reads.
+_KERNEL_REACH = 4
+_WARP_BANDS = 4
+
+
+def _like(result: np.ndarray, array: np.ndarray) -> np.ndarray:
+    """Give back the axis of a single band, which OpenCV drops."""
+    return result.reshape(*result.shape[:2], *array.shape[2:])
+
+
+def _nearest_indices(length: int, new_length: int) -> np.ndarray:
+    """Which of `length` pixels OpenCV's nearest neighbour takes for each of `new_length`."""
+    step = 1 / (new_length / length)
+    return np.minimum((np.arange(new_length) * step).astype(np.intp), length - 1)
+
+
+def resize_array(array: np.ndarray | PendingResize, size: tuple[int, int], interpolation: str,
+                 backend: str = 'cv2') -> np.ndarray | PendingResize:
+    """Resize (H, W) or (H, W, C) to `size` = (width, height)."""
+    if isinstance(array, PendingResize):
+        return array.resized(size, interpolation, backend)
+    if interpolation == 'nearest' and array.dtype not in _CV2_TYPES:
+        rows, columns = (_nearest_indices(*lengths) for lengths in zip(array.shape, size[::-1]))
+        return array.take(columns, axis=1)[rows]
+    return _like(mmcv.imresize(array, size, interpolation=interpolation, backend=backend), array)
+
+
+def flip_array(array: np.ndarray, direction: str) -> np.ndarray:
+    """Flip (H, W) or (H, W, C) `horizontal`, `vertical` or `diagonal` (both) into a new, contiguous array."""
+    code, axes = _FLIPS[direction]
+    if array.dtype in _CV2_TYPES:
+        return _like(cv2.flip(array, code), array)
+    return np.ascontiguousarray(np.flip(array, axes))
+
+
+def by_bands(function: Callable[[np.ndarray], np.ndarray], array: np.ndarray) -> np.ndarray:
+    """Apply a function that takes at most four bands, as OpenCV's warps do, to an array of any number."""
+    if array.ndim == 2 or array.shape[2] <= _WARP_BANDS:
+        result = function(array)
+        return result if array.ndim == 2 else result.reshape(*result.shape[:2], array.shape[2])
+    return np.dstack([function(array[..., first:first + _WARP_BANDS])
+                      for first in range(0, array.shape[2], _WARP_BANDS)])
+
+
+class PendingResize:
+    """An array that behaves as if it had been resized, but computes only the windows that are taken from it.
+
+    A crop of 512 x 1024 from a street picture enlarged to 2048 x 4096 needs a sixteenth of its pixels. The window's
+    pixels are those of the whole: bit for bit where the machine resizes with OpenCV's own code.
+
+    >>> image = PendingResize(pixels).resized((4096, 2048), 'bilinear')
+    >>> image.shape, image[512:1024, 0:1024].shape
+    ((2048, 4096, 3), (512, 1024, 3))
+    """
+
+    def __init__(self, source: np.ndarray, size: tuple[int, int] | None = None, interpolation: str = 'nearest'):
+        self.source = source
+        self.size = size or source.shape[1::-1]
+        self.interpolation = interpolation
+        self._latest: tuple = (None, None)
+
+    def resized(self, size: tuple[int, int], interpolation: str, backend: str) -> np.ndarray | PendingResize:
+        """Put off a resize by OpenCV; one by another backend, or of a pending one, takes place."""
+        if backend == 'cv2' and self.shape == self.source.shape:
+            return PendingResize(self.source, tuple(size), interpolation)
+        return resize_array(self[:, :], size, interpolation, backend)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (*self.size[::-1], *self.source.shape[2:])
+
+    def __getitem__(self, window: tuple[slice, slice]) -> np.ndarray:
+        """Return the pixels of a window (rows, columns), which may reach over the far edges.
+
+        The latest window is kept: a crop tests the labels that it then takes.
+        """
+        rows, columns = (slice(*part.indices(length)) for part, length in zip(window, self.shape))
+        if self._latest[0] != (rows, columns):
+            self._latest = (rows, columns), self._compute(rows, columns)
+        return self._latest[1]
+
+    def _compute(self, rows: slice, columns: slice) -> np.ndarray:
+        if self.shape == self.source.shape:
+            return self.source[rows, columns]
+        if self.interpolation == 'nearest':
+            return self._nearest(rows, columns)
+        return self._interpolated(rows, columns)
+
+    def _nearest(self, rows: slice, columns: slice) -> np.ndarray:
+        rows, columns = (_nearest_indices(*lengths)[part]
+                         for *lengths, part in zip(self.source.shape, self.shape, (rows, columns)))
+        band = self.source[rows[0]:rows[-1] + 1].take(columns, axis=1)
+        return band[rows - rows[0]]
+
+    def _interpolated(self, rows: slice, columns: slice) -> np.ndarray:
+        """Resize the top left part up to the window's far corner, and cut the window out of it.
+
+        OpenCV counts positions from the first pixel in single precision and rounds weights to 1/2048: only a part that
+        begins where the whole begins has the same weights.
+        """
+        scales = [new / old for new, old in zip(self.shape, self.source.shape)]
+        height, width = (min(math.ceil(part.stop / scale) + _KERNEL_REACH, length)
+                         for part, scale, length in zip((rows, columns), scales, self.source.shape))
+        part = cv2.resize(self.source[:height, :width], None, fx=scales[1], fy=scales[0],
+                          interpolation=_INTERPOLATIONS[self.interpolation])
+        return _like(part, self.source)[rows, columns]
