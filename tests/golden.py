@@ -17,12 +17,22 @@ from mmengine.config import Config
 from torch import nn
 
 ROOT = Path(__file__).resolve().parents[1]
+# Folders of configs whose networks are still to come.
+NOT_YET = frozenset(['beit', 'bisenetv1', 'bisenetv2', 'cgnet', 'convnext', 'ddrnet', 'dpt', 'erfnet', 'fastfcn',
+                     'fastscnn', 'hrnet', 'icnet', 'knet', 'mae', 'mask2former', 'maskformer', 'mobilenet_v2',
+                     'mobilenet_v3', 'ocrnet', 'pidnet', 'point_rend', 'poolformer', 'resnest', 'san', 'segformer',
+                     'segmenter', 'segnext', 'setr', 'stdc', 'swin', 'twins', 'vit'])
 
 
 @cache
 def facts(name: str) -> dict:
     """Read a file of `tests/data`."""
     return json.loads((ROOT / 'tests' / 'data' / name).read_text())
+
+
+def models_of(facts_name: str) -> list[str]:
+    """The models that a file of facts speaks of, `FOLDER/NAME`, and that can be built already."""
+    return [name for name in facts(facts_name) if name.split('/')[0] not in NOT_YET]
 
 
 @cache

@@ -17,6 +17,14 @@ import mmseg
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = ('mmseg', 'configs', 'tools', 'demo', 'requirements', 'setup.py', 'MANIFEST.in', 'README.md', 'LICENSE')
 
+# An interpreter in which nothing called mmcv can be found.
+HIDE_MMCV = '''
+import importlib.util
+find = importlib.util.find_spec
+importlib.util.find_spec = lambda name, package=None: None if name == "mmcv" else find(name, package)
+import mmseg
+'''
+
 
 def python(code, **environment):
     """Run code in a fresh interpreter, away from the checkout, and return what it prints."""
@@ -121,8 +129,17 @@ def test_mmengine_finds_the_configs(installed, tmp_path):
 def test_constraints_pin_one_version_of_each_package():
     lines = [line for line in (ROOT / 'constraints.txt').read_text(encoding='utf-8').splitlines()
              if line and not line.startswith('#')]
-    pins = [re.fullmatch(r'([A-Za-z0-9._-]+)==[0-9][0-9.]*[0-9]( ; python_version >= "3\.1\d")?', line) for line in lines]
+    pin = re.compile(r'([A-Za-z0-9._-]+)==[0-9][0-9.]*[0-9]( ; python_version >= "3\.1\d")?')
+    pins = [pin.fullmatch(line) for line in lines]
     assert None not in pins
-    names = [pin[1].lower() for pin in pins]
+    names = [match[1].lower() for match in pins]
     assert names == sorted(set(names), key=lambda name: name.replace('_', '-'))
     assert {'torch', 'mmengine', 'mmcv-lite', 'numpy'} <= set(names)
+
+
+def test_a_missing_mmcv_is_named_with_its_remedy(tmp_path):
+    """None of its builds is a hard requirement, so the first import has to say what to install."""
+    done = subprocess.run([sys.executable, '-c', HIDE_MMCV], cwd=tmp_path, capture_output=True, text=True,
+                          env={**os.environ, 'PYTHONPATH': str(ROOT)})
+    assert done.returncode == 1
+    assert 'mmseg needs mmcv, which is not installed: pip install "mmsegmentation[lite]"' in done.stderr

@@ -53,12 +53,12 @@ def test_registry(registry):
 def compare(ours, facts):
     """Yield what a caller of 1.x would stumble over."""
     for method in facts.get('methods', ()):
-        if not hasattr(ours, method):
+        if inspect.getattr_static(ours, method, None) is None:
             yield f'method {method} is missing'
     if 'call' not in facts:
         return
     wanted = parameters(facts['call'])
-    found = [parameter for parameter in inspect.signature(ours).parameters.values()]
+    found = list(inspect.signature(ours).parameters.values())
     by_name = {parameter.name: parameter for parameter in found}
     for name, default in wanted.items():
         if name not in by_name:
@@ -97,7 +97,7 @@ def same_default(ours, wanted):
     if ours is None or isinstance(wanted, (dict, list)):
         # Where 1.x shared a mutable default between calls, `None` may stand for a fresh one.
         return wanted is None or (ours is None and isinstance(wanted, (dict, list))) or same_value(ours, wanted)
-    return same_value(ours, wanted) or getattr(ours, '__name__', None) == wanted
+    return same_value(ours, wanted) or wanted in (getattr(ours, '__name__', None), repr(ours))
 
 
 def same_value(ours, wanted):

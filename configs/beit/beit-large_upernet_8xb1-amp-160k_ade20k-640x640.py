@@ -1,3 +1,4 @@
+# Twice the iterations for half the batch. The learning rate is at zero after 160000 of them, as published.
 _base_ = [
     '../_base_/models/upernet_beit.py',
     '../_base_/datasets/ade20k_640x640.py',

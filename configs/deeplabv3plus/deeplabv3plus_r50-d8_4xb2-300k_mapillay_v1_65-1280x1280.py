@@ -1,3 +1,4 @@
+# Crops stay at 512 x 1024, as published: the model pads them to 1280 x 1280
 _base_ = [
     '../_base_/models/deeplabv3plus_r50-d8.py',
     '../_base_/datasets/mapillary_v1_65.py',

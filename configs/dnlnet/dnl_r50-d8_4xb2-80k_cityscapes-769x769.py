@@ -1,3 +1,4 @@
+# `wd_mult` stands as published; mmengine heeds `decay_mult` and ignores it
 _base_ = [
     '../_base_/models/dnl_r50-d8.py',
     '../_base_/datasets/cityscapes_769x769.py',

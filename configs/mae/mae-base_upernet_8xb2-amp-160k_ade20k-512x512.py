@@ -1,3 +1,4 @@
+# In full precision in spite of the name, as published
 _base_ = [
     '../_base_/models/upernet_mae.py',
     '../_base_/datasets/ade20k.py',

@@ -14,12 +14,7 @@ test_pipeline = [
     dict(type='PackSegInputs')
 ]
 train_dataloader = dict(
-    dataset=dict(
-        _delete_=True, type='RepeatDataset', times=50,
-        dataset=dict(
-            type='ADE20KDataset', data_root='data/ade/ADEChallengeData2016',
-            data_prefix=dict(img_path='images/training', seg_map_path='annotations/training'),
-            pipeline=_base_.train_pipeline)))
+    dataset=dict(_delete_=True, type='RepeatDataset', times=50, dataset=_base_.train_dataloader.dataset))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
 optim_wrapper = dict(

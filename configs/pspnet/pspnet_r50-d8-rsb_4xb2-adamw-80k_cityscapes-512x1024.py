@@ -11,4 +11,4 @@ data_preprocessor = dict(size=_base_.crop_size)
 model = dict(
     data_preprocessor=data_preprocessor, pretrained=None,
     backbone=dict(type='ResNet', init_cfg=dict(type='Pretrained', prefix='backbone.', checkpoint=checkpoint)))
-optim_wrapper = dict(optimizer=dict(lr=0.0005, weight_decay=0.05), clip_grad=dict(max_norm=1, norm_type=2))
+optim_wrapper = dict(optimizer=dict(lr=0.0005, weight_decay=0.05))

@@ -100,17 +100,9 @@ def inference_model(model: BaseSegmentor,
     return samples if several else samples[0]
 
 
-def show_result_pyplot(model: BaseSegmentor,
-                       img: str | np.ndarray,
-                       result: SegDataSample,
-                       opacity: float = 0.5,
-                       title: str = '',
-                       draw_gt: bool = True,
-                       draw_pred: bool = True,
-                       wait_time: float = 0,
-                       show: bool = True,
-                       with_labels: bool | None = True,
-                       save_dir: str | None = None,
+def show_result_pyplot(model: BaseSegmentor, img: str | np.ndarray, result: SegDataSample, opacity: float = 0.5,
+                       title: str = '', draw_gt: bool = True, draw_pred: bool = True, wait_time: float = 0,
+                       show: bool = True, with_labels: bool | None = True, save_dir: str | None = None,
                        out_file: str | None = None) -> np.ndarray:
     """Draw a result over its image.
 

@@ -59,14 +59,9 @@ class MMSegInferencer(BaseInferencer):
     visualize_kwargs: set = {'show', 'wait_time', 'img_out_dir', 'opacity', 'return_vis', 'with_labels'}
     postprocess_kwargs: set = {'pred_out_dir', 'return_datasample'}
 
-    def __init__(self,
-                 model: dict | Config | ConfigDict | str,
-                 weights: str | None = None,
-                 classes: str | list | None = None,
-                 palette: str | list | None = None,
-                 dataset_name: str | None = None,
-                 device: str | None = None,
-                 scope: str | None = 'mmseg'):
+    def __init__(self, model: dict | Config | ConfigDict | str, weights: str | None = None,
+                 classes: str | list | None = None, palette: str | list | None = None, dataset_name: str | None = None,
+                 device: str | None = None, scope: str | None = 'mmseg'):
         from mmengine.config import Config
         if isinstance(model, (str, os.PathLike)):
             file = find_config(model)
@@ -77,16 +72,9 @@ class MMSegInferencer(BaseInferencer):
         self._classes, self._palette, self._dataset_name = classes, palette, dataset_name
         super().__init__(model, weights, choose_device(device), scope)
 
-    def __call__(self,
-                 inputs: str | np.ndarray | Sequence[str | np.ndarray],
-                 return_datasamples: bool = False,
-                 batch_size: int = 1,
-                 return_vis: bool = False,
-                 show: bool = False,
-                 wait_time: int = 0,
-                 out_dir: str = '',
-                 img_out_dir: str = 'vis',
-                 pred_out_dir: str = 'pred',
+    def __call__(self, inputs: str | np.ndarray | Sequence[str | np.ndarray], return_datasamples: bool = False,
+                 batch_size: int = 1, return_vis: bool = False, show: bool = False, wait_time: int = 0,
+                 out_dir: str = '', img_out_dir: str = 'vis', pred_out_dir: str = 'pred',
                  **kwargs) -> dict | SegDataSample | list[SegDataSample]:
         """Predict, and save or show what is wanted.
 
@@ -143,14 +131,8 @@ class MMSegInferencer(BaseInferencer):
         """Predict prepared images."""
         return [sample.cpu() for sample in predict_prepared(self.model, inputs)]
 
-    def visualize(self,
-                  inputs: list,
-                  preds: list[SegDataSample],
-                  return_vis: bool = False,
-                  show: bool = False,
-                  wait_time: int = 0,
-                  img_out_dir: str = '',
-                  opacity: float = 0.8,
+    def visualize(self, inputs: list, preds: list[SegDataSample], return_vis: bool = False, show: bool = False,
+                  wait_time: int = 0, img_out_dir: str = '', opacity: float = 0.8,
                   with_labels: bool | None = True) -> list[np.ndarray] | None:
         """Draw the predictions over their images.
 
@@ -176,9 +158,7 @@ class MMSegInferencer(BaseInferencer):
         """Files keep their name; an array is called by its number."""
         return f'{number:08d}_{kind}' if isinstance(source, np.ndarray) else Path(source).stem
 
-    def postprocess(self,
-                    preds: list[SegDataSample],
-                    visualization: list[np.ndarray] | None,
+    def postprocess(self, preds: list[SegDataSample], visualization: list[np.ndarray] | None,
                     return_datasample: bool = False,
                     pred_out_dir: str = '') -> dict | SegDataSample | list[SegDataSample]:
         """Write labels as PNG (depth maps as .npy) into `pred_out_dir` and collect the results.

@@ -60,7 +60,8 @@ class ImagePipeline:
         loader, *steps = without_label_loading(test_steps(cfg))
         self.load_file = TRANSFORMS.build(loader)
         self.color_type = loader.get('color_type', 'color')
-        self.as_float = bool(loader.get('to_float32'))
+        self.load_array = TRANSFORMS.build(
+            dict(type='LoadImageFromNDArray', to_float32=loader.get('to_float32', False)))
         self.steps = [TRANSFORMS.build(step) for step in steps]
 
     def __call__(self, image: str | os.PathLike | np.ndarray | dict) -> dict:
@@ -83,17 +84,15 @@ class ImagePipeline:
         if image.ndim == 2 and self.color_type == 'color':
             image = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
         if image.ndim not in (2, 3) or 0 in image.shape:
-            raise InputError(f'an image has the shape {image.shape}: expected (height, width, bands) or (height, width)')
-        image = image.astype(np.float32) if self.as_float else image
-        return dict(img=image, img_path=None, img_shape=image.shape[:2], ori_shape=image.shape[:2])
+            raise InputError(f'an image has the shape {image.shape}: expected (height, width, bands) or '
+                             '(height, width)')
+        return self.load_array(dict(img=image))
 
     def _load_path(self, path: str) -> dict:
         try:
             return self.load_file(dict(img_path=path))
         except OSError as error:
             raise InputError(f'cannot read the image {path}: {error.strerror or error}') from error
-        except (AssertionError, cv2.error) as error:
-            raise InputError(f'cannot read the image {path}: it is no image, or of an unknown format') from error
 
 
 @torch.no_grad()

@@ -23,7 +23,7 @@ def add_cfg_options(parser: argparse.ArgumentParser) -> None:
 
 def add_folders(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--work-dir', metavar='DIR', help='folder of logs and checkpoints (work_dirs/CONFIG)')
-    parser.add_argument('--data-root', metavar='DIR', help='where the data set lies, instead of the data_root in CONFIG')
+    parser.add_argument('--data-root', metavar='DIR', help='where the data lie, instead of the data_root in CONFIG')
 
 
 def add_launcher(parser: argparse.ArgumentParser) -> None:
@@ -108,7 +108,8 @@ def build_runner(cfg):
 def height_and_width(sides: Sequence[int]) -> tuple[int, int]:
     """Turn one or two sides into height and width."""
     if len(sides) > 2 or min(sides) < 1:
-        raise InputError(f'--shape takes a height and a width, or one side of a square, found {" ".join(map(str, sides))}')
+        found = ' '.join(map(str, sides))
+        raise InputError(f'--shape takes a height and a width, or one side of a square, found {found}')
     return sides[0], sides[-1]
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import re
 import sys
 import traceback
 
@@ -21,8 +22,8 @@ def explain_mistake(error: BaseException) -> str | None:
     """Return one clear sentence about an error that the user can mend, or None for a fault of the program."""
     if isinstance(error, OSError):
         return _explain_os_error(error)
-    if isinstance(error, TypeError):
-        return _explain_unknown_argument(error)
+    if type(error) in (TypeError, ValueError):
+        return _explain_config_value(error)
     if isinstance(error, ModuleNotFoundError):
         return None if (error.name or '').startswith('mmseg') else str(error)
     # the registries are not imported for this: where they are not, no error comes from them
@@ -38,14 +39,23 @@ def _explain_os_error(error: OSError) -> str:
     return f'{error.filename}: {error.strerror}' + (f' ({advice})' if advice else '')
 
 
-def _explain_unknown_argument(error: TypeError) -> str | None:
-    """Name the arguments of a class to which a config gives one that it does not know, or too few."""
-    frame = list(traceback.walk_tb(error.__traceback__))[-1][0]
-    cls = frame.f_locals.get('obj_cls')
-    if cls is None or frame.f_code.co_name != 'build_from_cfg':
+def _explain_config_value(error: TypeError | ValueError) -> str | None:
+    """Say which class refused what its config gives it: a value, or an argument that it does not have."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    built = [frame.f_locals['obj_cls'] for frame in frames
+             if frame.f_code.co_name == 'build_from_cfg' and inspect.isclass(frame.f_locals.get('obj_cls'))]
+    if not built:
         return None
-    names = [name for name in inspect.signature(cls).parameters if name not in ('args', 'kwargs')]
-    unknown = [word for word in str(error).split("'")[1::2] if word not in names]
+    complaint = re.match(r'(?:(\w+)\.)?__init__\(\) ((?:got an unexpected|missing) .+)', str(error))
+    if complaint and complaint[1] in [cls.__name__ for cls in built[-1].__mro__]:
+        return f'config of {built[-1].__name__}: {complaint[2]}; {_hint(complaint[2], built[-1])}'
+    refused = isinstance(error, ValueError) and frames[-1].f_globals.get('__name__', '').startswith('mmseg.')
+    return f'config of {built[-1].__name__}: {error}' if refused else None
+
+
+def _hint(complaint: str, cls: type) -> str:
+    names = {name: None for base in cls.__mro__[:-1] for name in inspect.signature(base.__init__).parameters}
+    names = [name for name in names if name not in ('self', 'args', 'kwargs')]
+    unknown = [word for word in complaint.split("'")[1::2] if word not in names]
     near = difflib.get_close_matches(unknown[0], names, n=1) if unknown else []
-    hint = f'did you mean {near[0]}?' if near else f'it takes {", ".join(names)}'
-    return f'config of {cls.__name__}: {str(error).split("__init__() ")[-1]}; {hint}'
+    return f'did you mean {near[0]}?' if near else f'it takes {", ".join(names)}'

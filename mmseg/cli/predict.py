@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--out-dir', default='predictions', metavar='DIR', help='where to write (predictions)')
     parser.add_argument('--device', help='cpu, cuda, cuda:1 … (a GPU if there is one)')
     parser.add_argument('--batch-size', type=int, default=1, help='images of one size that go through together (1)')
-    parser.add_argument('--opacity', type=float, default=0.5, metavar='0…1', help='how much labels cover the image (0.5)')
+    parser.add_argument('--opacity', type=float, default=0.5, metavar='0…1', help='how far labels hide the image (0.5)')
     parser.add_argument('--with-labels', action='store_true', help='write the names of the classes into the picture')
     parser.add_argument('--palette', metavar='DATASET', help='names and colours of this data set, e.g. cityscapes')
     parser.add_argument('--no-pictures', action='store_true', help='write labels only')

@@ -56,19 +56,19 @@ def use_mixed_precision(cfg) -> None:
     """Wrap the optimiser for mixed precision, with a dynamic loss scale."""
     wrapper = cfg.optim_wrapper.get('type', 'OptimWrapper')
     if wrapper not in ('OptimWrapper', 'AmpOptimWrapper'):
-        raise InputError(f'--amp replaces an OptimWrapper, but optim_wrapper.type of this config is {wrapper}: choose a '
-                         'mixed-precision wrapper in the config itself')
+        raise InputError(f'--amp replaces an OptimWrapper, but optim_wrapper.type of this config is {wrapper}: choose '
+                         'a mixed-precision wrapper in the config itself')
     cfg.optim_wrapper.type = 'AmpOptimWrapper'
     cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
 
 
 def scale_learning_rate(cfg) -> None:
     """Turn on `auto_scale_lr`; a config without a base batch size has it in its name (`4xb2` is 4 GPUs with 2 each)."""
-    scaling = cfg.setdefault('auto_scale_lr', {})
+    scaling = dict(cfg.get('auto_scale_lr') or {}, enable=True)
     if not scaling.get('base_batch_size'):
         size = re.search(r'(\d+)xb(\d+)', os.path.basename(cfg.filename))
         if size is None:
             raise InputError('--auto-scale-lr needs the batch size that the learning rate was chosen for: add '
                              f'auto_scale_lr=dict(base_batch_size=…) to {cfg.filename}')
-        scaling.base_batch_size = int(size[1]) * int(size[2])
-    scaling.enable = True
+        scaling['base_batch_size'] = int(size[1]) * int(size[2])
+    cfg.auto_scale_lr = scaling

@@ -13,7 +13,8 @@ from mmengine.fileio import LocalBackend, get_file_backend, join_path, list_dir_
 from mmengine.logging import print_log
 from mmengine.utils import is_abs
 
-from mmseg.registry import DATASETS, TRANSFORMS
+from mmseg.datasets.transforms.compose import Compose
+from mmseg.registry import DATASETS
 from mmseg.utils.errors import InputError
 from mmseg.utils.io import list_files, missing_files, nearest_folder
 
@@ -135,9 +136,9 @@ class BaseSegDataset(BaseDataset):
         self.ignore_index = ignore_index
         self.reduce_zero_label = reduce_zero_label
         self.backend_args = dict(backend_args) if backend_args else None
-        steps = [TRANSFORMS.build(step) if isinstance(step, dict) else step for step in pipeline or ()]
         super().__init__(ann_file, metainfo, data_root and os.fspath(data_root), data_prefix, filter_cfg, indices,
-                         serialize_data, steps, test_mode, lazy_init=True, max_refetch=max_refetch)
+                         serialize_data, (), test_mode, lazy_init=True, max_refetch=max_refetch)
+        self.pipeline = Compose(pipeline)
         self._settle_classes()
         if not lazy_init:
             self.full_init()

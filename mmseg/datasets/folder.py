@@ -15,11 +15,9 @@ from mmseg.utils.io import list_files
 
 PICTURES = ('.png', '.jpg', '.jpeg', '.tif', '.tiff', '.bmp', '.webp')
 BUILT_IN = 'scenes'
-LAYOUT = """
-    {root}/images/train/a.jpg  …   pictures: png, jpg, tif, bmp or webp
-    {root}/masks/train/a.png   …   the class of each pixel as a number from 0, 255 where it does not count
-    {root}/images/val, {root}/masks/val   the same for evaluation
-    {root}/classes.txt         one class a line: its name and, if you like, its colour (road 128 64 128)"""
+LAYOUT = ('in it images/train (png, jpg, tif, …), masks/train (files of the same names; one channel, the class of each '
+          'pixel from 0, 255 where it does not count), the same for val, and classes.txt (a line for each class: its '
+          'name and, if you like, its colour, such as road 128 64 128)')
 
 
 def read_classes(path: str | os.PathLike) -> dict[str, tuple]:
@@ -80,13 +78,14 @@ class FolderDataset(BaseSegDataset):
         root = Path(data_root)
         if not root.is_dir():
             if root.name != BUILT_IN:
-                raise FileNotFoundError(f'data_root: there is no folder {str(root)!r}; expected {_layout(root)}')
+                raise FileNotFoundError(f'data_root: there is no folder {str(root)!r}: expected one, and {LAYOUT}')
             from mmseg.datasets.scenes import write_scenes
             write_scenes(root)
         table = root / 'classes.txt'
         own = read_classes(table) if table.is_file() else {}
         if not own and not (metainfo or {}).get('classes'):
-            raise FileNotFoundError(f'{table} does not exist, and metainfo names no classes; expected {_layout(root)}')
+            raise FileNotFoundError(f'{table} does not exist, and metainfo names no classes: give one of the two; '
+                                    f'data_root is expected to have {LAYOUT}')
         self._own_classes = own.get('classes')
         super().__init__(ann_file, img_suffix, seg_map_suffix, {**own, **(metainfo or {})}, str(root),
                          dict(data_prefix or dict(img_path='images/train', seg_map_path='masks/train')), **kwargs)
@@ -121,15 +120,15 @@ class FolderDataset(BaseSegDataset):
     def _by_stem(self, folder: str, suffix: str) -> dict[str, str]:
         """Return the path of each picture in a folder by its name without suffix."""
         if not os.path.isdir(folder):
-            raise FileNotFoundError(f'there is no folder {folder!r}; expected {_layout(self.data_root)}')
+            raise FileNotFoundError(f'there is no folder {folder!r}; data_root is expected to have {LAYOUT}')
         names = [name for name in list_files(folder) if name.lower().endswith(suffix.lower() or PICTURES)]
         found = {name[:-len(suffix)] if suffix else os.path.splitext(name)[0]: os.path.join(folder, name)
                  for name in names}
         if not names:
             raise FileNotFoundError(f'{folder!r} holds no picture that ends with {suffix or " ".join(PICTURES)}; '
-                                    f'expected {_layout(self.data_root)}')
+                                    f'data_root is expected to have {LAYOUT}')
         if len(found) < len(names):
-            raise ValueError(f'{folder!r} holds {len(names)} pictures of {len(found)} names, such as a.png beside a.jpg: '
+            raise ValueError(f'{folder!r} holds {len(names)} pictures of {len(found)} names, such as a.png and a.jpg: '
                              'keep one of each, or set img_suffix or seg_map_suffix')
         return found
 
@@ -138,8 +137,8 @@ class FolderDataset(BaseSegDataset):
         with Image.open(path) as picture:
             mask = np.asarray(picture)
         if mask.ndim != 2:
-            raise ValueError(f'the mask {path!r} has {mask.shape[2]} channels: expected one, the number of the class of '
-                             'each pixel, not its colour')
+            raise ValueError(f'the mask {path!r} has {mask.shape[2]} channels: expected one, the number of the class '
+                             'of each pixel, not its colour')
         count = len(self._own_classes or self.metainfo['classes'])
         allowed = range(count + self.reduce_zero_label)
         strange = [number for number in np.unique(mask).tolist() if number not in (*allowed, self.ignore_index)]
@@ -147,6 +146,3 @@ class FolderDataset(BaseSegDataset):
             raise ValueError(f'the mask {path!r} holds {strange[:5]}, but there are {count} classes: expected 0 to '
                              f'{allowed[-1]}, or {self.ignore_index} for pixels that do not count')
 
-
-def _layout(root: str | os.PathLike) -> str:
-    return LAYOUT.format(root=str(root).rstrip('/'))

@@ -1,8 +1,8 @@
 """Small scenes with exact labels, composed from a seed: the data set that is there before any download.
 
-The ground is cut into irregular regions of grass, gravel and brick, some with a sky above; a zebra, a cat, a cup and a ball
-lie on it at any angle and size and hide one another. Every region and object gets a random tint, contrast and light,
-so a pixel's colour tells little: a network has to learn textures and shapes.
+The ground is cut into irregular regions of grass, gravel and brick, some with a sky above; a zebra, a cat, a cup and a
+ball lie on it at any angle and size and hide one another. Every region and object gets a random tint, contrast and
+light, so a pixel's colour tells little: a network has to learn textures and shapes.
 
 The pictures come out of scikit-image's own wheel. All are CC0: *brick* and *gravel* (CC0Textures), *grass*
 (linolafett), *chelsea*, the cat (Stefan van der Walt), *coffee*, the cup (Rachel Michetti) and *horse*, a silhouette
@@ -28,6 +28,8 @@ SPLITS = {'train': 800, 'val': 100}
 SIZE = 128
 SKY, GRASS, GRAVEL, BRICK, ZEBRA, CAT, CUP, BALL = range(len(CLASSES))
 
+# How many of its own pixels a ground advances from one pixel of the scene to the next.
+_STEPS = {GRASS: (1.5, 2.2), GRAVEL: (0.8, 1.2), BRICK: (1.4, 2.4)}
 # Ellipses (centre x, y, half axes) that cut the cup with its saucer, and the cat's face, out of their photographs.
 _CUP_OUTLINE = ((279, 218, 201, 168), (292, 110, 116, 96))
 _CAT_OUTLINE = ((182, 162, 142, 132),)
@@ -42,12 +44,12 @@ def _photographs() -> dict[int, list[np.ndarray]]:
         raise ModuleNotFoundError(
             'the data set "scenes" is composed of photographs that come with scikit-image, which is not installed: '
             "pip install 'mmsegmentation[demo]' (or pip install scikit-image)") from error
-    pictures = {GRASS: data.grass(), GRAVEL: data.gravel(), BRICK: data.brick(), CAT: data.chelsea(), CUP: data.coffee()}
-    layers = {label: _layer(picture, np.ones(picture.shape[:2], bool)) for label, picture in pictures.items()}
+    grounds = {GRASS: data.grass(), GRAVEL: data.gravel(), BRICK: data.brick()}
+    layers = {label: _layer(picture, np.ones(picture.shape, bool)) for label, picture in grounds.items()}
     layers[CAT] = _layer(data.chelsea(), _inside(_CAT_OUTLINE, data.chelsea().shape))
     layers[CUP] = _layer(data.coffee(), _inside(_CUP_OUTLINE, data.coffee().shape))
     horse = ~data.horse()
-    layers[ZEBRA] = _layer(np.full(horse.shape, 128, np.uint8), horse)
+    layers[ZEBRA] = _layer(horse.astype(np.uint8), horse)
     return {label: _pyramid(layer) for label, layer in layers.items()}
 
 
@@ -99,7 +101,7 @@ class _Painter:
 
     def irregular(self) -> np.ndarray:
         """A field whose level lines are ragged: broad shapes with finer and finer detail."""
-        return self.smooth(2) + self.smooth(6) / 5 + self.smooth(20) / 24
+        return self.smooth(2) + self.smooth(5) / 6 + self.smooth(16) / 60
 
     def turned(self) -> tuple[np.ndarray, np.ndarray]:
         """Coordinates turned by a random angle, from rational points of the circle instead of sine and cosine."""
@@ -111,7 +113,7 @@ class _Painter:
         return cosine * x - sine * y, sine * x + cosine * y
 
     def look_up(self, pyramid: list[np.ndarray], x: np.ndarray, y: np.ndarray, step: float) -> np.ndarray:
-        """Sample a picture at (x, y), in its own pixels, `step` of them to a pixel of ours; mirrored beyond its edge."""
+        """Sample a picture at (x, y), in its pixels, `step` of which make one of ours; mirrored beyond its edge."""
         level = min(sum(step >= limit for limit in (1.5, 3, 6)), len(pyramid) - 1)
         picture = pyramid[level]
         columns, rows = (
@@ -121,7 +123,7 @@ class _Painter:
 
     def tint(self, colour: np.ndarray) -> np.ndarray:
         """Change contrast, light and hue at random, so that these do not tell what a thing is."""
-        contrast, light = self.between(0.8, 1.3), self.between(0.42, 0.6)
+        contrast, light = self.between(0.9, 1.3), self.between(0.44, 0.58)
         return (light + contrast * (colour[..., self.rng.permutation(3)] - np.float32(0.45))) * self.colour(0.65, 1.3)
 
     def paint(self, label: int, where: np.ndarray, colour: np.ndarray) -> None:
@@ -130,10 +132,10 @@ class _Painter:
 
     def ground(self) -> None:
         """Cut the plane into two or three textured regions."""
-        kinds = self.rng.permutation([GRASS, GRAVEL, BRICK])[:2 + int(self.rng.random_sample() < 0.6)]
+        kinds = self.rng.permutation([GRASS, GRAVEL, BRICK])[:2 + int(self.rng.random_sample() < 0.4)]
         owner = np.argmax([self.irregular() for _ in kinds], axis=0)
         for place, label in enumerate(kinds):
-            step = self.between(1, 1.8) * (np.float32(1.4) if label == BRICK else 1)
+            step = self.between(*_STEPS[label])
             x, y = self.turned()
             shift = self.between(0, 512), self.between(0, 512)
             texture = self.look_up(_photographs()[label], x * self.size * step + shift[0],
@@ -151,7 +153,7 @@ class _Painter:
     def thing(self, label: int) -> None:
         """Lay a cut-out or drawn object somewhere, turned and scaled."""
         x, y = self.turned()
-        extent = self.between(0.36, 0.62) * (np.float32(1.4) if label == ZEBRA else 1)
+        extent = self.between(0.44, 0.7) * (np.float32(1.4) if label == ZEBRA else 1)
         x, y = (x - self.between(-0.36, 0.36)) / extent, (y - self.between(-0.36, 0.36)) / extent
         if label == BALL:
             self.paint(BALL, x * x + y * y < 0.25, self.ball(2 * x, 2 * y))
@@ -166,7 +168,8 @@ class _Painter:
         """A zebra's coat: wavy stripes of two colours."""
         dark, bright = self.colour(0, 0.4), self.colour(0.45, 1)
         wave = x * self.between(14, 20) + y * self.between(-5, 5) + self.smooth(5)
-        return np.where((wave - np.floor(wave) < 0.5)[..., None], dark, bright) * (1 - self.between(0, 0.8) * y)[..., None]
+        coat = np.where((wave - np.floor(wave) < 0.5)[..., None], dark, bright)
+        return coat * (1 - self.between(0, 0.8) * y)[..., None]
 
     def ball(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """A ball of two colours under a lamp: the usual cosine law on the normal (x, y, z)."""

@@ -3,9 +3,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from mmengine.registry import DATASETS
 from torch import nn
 
+from mmseg.registry import DATASETS
 from mmseg.utils.errors import InputError
 
 
@@ -51,13 +51,12 @@ def _classes_of_config(dataset: Mapping) -> tuple | None:
     stated = (dataset.get('metainfo') or {}).get('classes')
     if stated is not None and not isinstance(stated, str):
         return stated
-    if isinstance(stated, str):  # a file with one class a line, which the data set reads
-        return DATASETS.build({**dataset, 'lazy_init': True}).metainfo.get('classes')
-    kind = dataset['type']
-    if isinstance(kind, str):
-        with DATASETS.switch_scope_and_registry(None) as registry:
-            kind = registry.get(kind)
-    return getattr(kind, 'METAINFO', {}).get('classes')
+    kind = DATASETS.get(dataset['type']) if isinstance(dataset['type'], str) else dataset['type']
+    known = getattr(kind, 'METAINFO', {}).get('classes')
+    if stated is None and known:
+        return known
+    # A file tells them, one class a line: the data set reads it.
+    return DATASETS.build({**dataset, 'lazy_init': True}).metainfo.get('classes')
 
 
 def check_num_classes(model: nn.Module, metainfo: Mapping | None, field: str) -> None:

@@ -151,7 +151,7 @@ def endless_batches(loader: DataLoader, done: int) -> Iterator:
     """
     draws = draws_of(loader)
     epoch, position, replay = 0, 0, done
-    if can_skip(loader):
+    if can_skip(loader) and len(loader):
         passes, rest = (0, done) if isinstance(draws.sampler, InfiniteSampler) else divmod(done, len(loader))
         epoch, position, replay = passes, rest, 0
     while True:

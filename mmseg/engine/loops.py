@@ -4,6 +4,7 @@ from __future__ import annotations
 import logging
 from bisect import bisect
 from collections.abc import Sequence
+from contextlib import closing
 
 from mmengine.logging import print_log
 from mmengine.runner import BaseLoop
@@ -90,10 +91,11 @@ class IterBasedTrainLoop(TrainLoop):
         self.runner.call_hook('before_train')
         self.runner.call_hook('before_train_epoch')  # the whole training counts as one epoch
         self.dataloader_iterator = endless_batches(self.dataloader, self._batches_before + self._iter)
-        while self._iter < self.max_iters and not self.stop_training:
-            self.runner.model.train()
-            self.run_iter(next(self.dataloader_iterator))
-            self._validate_if_due(self._iter, self.max_iters)
+        with closing(self.dataloader_iterator):  # its workers end here and not when garbage is collected, in seconds
+            while self._iter < self.max_iters and not self.stop_training:
+                self.runner.model.train()
+                self.run_iter(next(self.dataloader_iterator))
+                self._validate_if_due(self._iter, self.max_iters)
         self.runner.call_hook('after_train_epoch')
         self.runner.call_hook('after_train')
         return self.runner.model
@@ -138,7 +140,7 @@ class EpochBasedTrainLoop(TrainLoop):
 
     def _batches_of_epoch_done(self) -> int:
         done = self._iter - self._epoch * len(self.dataloader)
-        if self._batches_before or not 0 < done < len(self.dataloader):
+        if self._batches_before or not 0 < done <= len(self.dataloader):
             return 0
         if can_skip(self.dataloader):
             return done

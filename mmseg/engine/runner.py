@@ -6,6 +6,7 @@ import datetime
 import functools
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import mmengine
 import torch
@@ -48,13 +49,13 @@ class Runner(base.Runner):
     """
 
     def __init__(self, model: nn.Module | dict, work_dir: str, train_dataloader: DataLoader | dict | None = None,
+                 val_dataloader: DataLoader | dict | None = None, test_dataloader: DataLoader | dict | None = None,
                  *args, default_scope: str | None = 'mmseg', **kwargs):
         if isinstance(model, dict):
             fill_num_classes(model, train_dataloader.get('dataset') if isinstance(train_dataloader, dict) else None)
         self._begins_training = self._resumes = False
-        super().__init__(model, work_dir, train_dataloader, *args, default_scope=default_scope, **kwargs)
-        self._val_dataloader = _unpadded(self._val_dataloader)
-        self._test_dataloader = _unpadded(self._test_dataloader)
+        super().__init__(model, work_dir, train_dataloader, _unpadded(val_dataloader), _unpadded(test_dataloader),
+                         *args, default_scope=default_scope, **kwargs)
 
     @classmethod
     def from_cfg(cls, cfg: Config | dict) -> Runner:
@@ -77,7 +78,7 @@ class Runner(base.Runner):
         hide_broken_torchvision()
         super().setup_env(env_cfg)
 
-    def set_randomness(self, seed: int | None, diff_rank_seed: bool = False, deterministic: bool = False) -> None:
+    def set_randomness(self, seed: int | None = None, diff_rank_seed: bool = False, deterministic: bool = False) -> None:
         """Seed all generators; without a seed one is drawn, logged and kept in the checkpoints."""
         super().set_randomness(seed, diff_rank_seed, deterministic)
         self._shared_seed = self.seed - (get_rank() if diff_rank_seed else 0)
@@ -145,7 +146,10 @@ class Runner(base.Runner):
     def train(self) -> nn.Module:
         """Train, and return the trained model."""
         self._begins_training = True
-        return super().train()
+        try:
+            return super().train()
+        finally:
+            self._begins_training = False
 
     def load_checkpoint(self, filename: str, map_location: MapLocation = 'cpu', strict: bool = False,
                         revise_keys: Sequence[tuple[str, str]] = STRIP_WRAPPER) -> dict:
@@ -171,6 +175,9 @@ class Runner(base.Runner):
     def resume(self, filename: str, resume_optimizer: bool = True, resume_param_scheduler: bool = True,
                map_location: MapLocation = 'default') -> None:
         """Take up a training where a checkpoint left it: weights, optimiser, schedulers, seed, place in the data."""
+        moved = Path(self.work_dir, Path(filename).name)  # `last_checkpoint` of a moved folder names the old one
+        if '://' not in filename and not Path(filename).exists() and moved.is_file():
+            filename = str(moved)
         self._resumes = True
         try:
             super().resume(filename, resume_optimizer, resume_param_scheduler, map_location)

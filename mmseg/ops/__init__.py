@@ -5,6 +5,7 @@ __getattr__, __dir__, __all__ = lazy_exports(__name__, {
     'attention': ['criss_cross_attention', 'psa_mask'],
     'confusion': ['confusion_matrix'],
     'labels': ['Geometry', 'average_views', 'logits_to_labels', 'restore_logits'],
+    'point_sample': ['point_sample'],
     'resize': ['resize'],
     'sliding': ['window_counts', 'window_grid'],
 })

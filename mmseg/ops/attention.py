@@ -43,8 +43,8 @@ def psa_mask(mask: torch.Tensor, mask_size: tuple[int, int]) -> torch.Tensor:
     height, width = mask.shape[2:]
     tall, wide = mask_size
     y, x = torch.arange(height, device=mask.device), torch.arange(width, device=mask.device)
-    dy = y[:, None] - y[None] + tall // 2  # from h -> to h
-    dx = x[:, None] - x[None] + wide // 2
+    dy = y[:, None] - y[None] + (tall - 1) // 2  # from h -> to h
+    dx = x[:, None] - x[None] + (wide - 1) // 2
     inside = ((dy >= 0) & (dy < tall))[:, None, :, None] & ((dx >= 0) & (dx < wide))[None, :, None, :]
     place = dy.clamp(0, tall - 1)[:, None, :, None] * wide + dx.clamp(0, wide - 1)[None, :, None, :]
     places = height * width

@@ -9,7 +9,7 @@ from torch import Tensor
 from .wrong_labels import wrong_labels
 
 BYTE_VALUES = 256
-EXACT_IN_FLOAT32 = 2**24
+CHUNK = 2**18  # pixels at a time: they stay in the cache, and float32 counts them exactly
 
 
 def confusion_matrix(pred: Tensor | np.ndarray,
@@ -54,13 +54,13 @@ def _count_bytes(pred: np.ndarray, label: np.ndarray, num_classes: int, ignore_i
     Every value of a byte has a row and a column while counting. So nothing is masked: ignored and wrong labels are
     simply found in their rows.
     """
-    pred, label = _as_bytes(pred), _as_bytes(label)
-    if pred is None or label is None:
-        return None
+    pred, label = pred.reshape(1, -1), label.reshape(1, -1)
     size = BYTE_VALUES
     counts = np.zeros((size, size), np.int64)
-    for start in range(0, pred.size, EXACT_IN_FLOAT32):
-        part = [array[:, start:start + EXACT_IN_FLOAT32] for array in (label, pred)]
+    for start in range(0, pred.size, CHUNK):
+        part = [_as_bytes(values[:, start:start + CHUNK]) for values in (label, pred)]
+        if part[0] is None or part[1] is None:
+            return None
         counts += cv2.calcHist(part, [0, 1], None, [size, size], [0, size, 0, size]).astype(np.int64)
     if ignore_index is not None and 0 <= ignore_index < size:
         counts[ignore_index] = 0
@@ -72,8 +72,7 @@ def _count_bytes(pred: np.ndarray, label: np.ndarray, num_classes: int, ignore_i
 
 
 def _as_bytes(values: np.ndarray) -> np.ndarray | None:
-    """Whole numbers as (1, P) bytes, or None where one is below 0 or above 255, which shows in the `or` of all."""
-    values = values.reshape(1, -1)
+    """Whole numbers as bytes, or None where one is below 0 or above 255, which shows in the `or` of all."""
     if values.dtype in (np.uint8, np.bool_):
         return np.ascontiguousarray(values, dtype=np.uint8)
     return values.astype(np.uint8) if 0 <= np.bitwise_or.reduce(values, axis=None) < BYTE_VALUES else None

@@ -54,8 +54,8 @@ def _history_statistic(owner: object, name: str) -> Callable:
     raise pickle.UnpicklingError(f'GLOBAL builtins.getattr of {owner!r}')
 
 
-def _default_dict(factory: object = None, items: Mapping = {}) -> OrderedDict:  # noqa: B006  never changed
-    return OrderedDict(items)
+def _default_dict(factory: object = None, *items: Mapping) -> OrderedDict:
+    return OrderedDict(*items)
 
 
 def _plain_list(items: Sequence = (), maxlen: int | None = None) -> list:
@@ -79,7 +79,7 @@ def _harmless_types() -> list:
         np.ndarray, np.dtype, *dtypes,
         *((builder, f'numpy.{core}.multiarray.{builder.__name__}')
           for core in ('core', '_core') for builder in (array_builder, scalar_builder)),
-        set, frozenset, slice, range, complex, bytearray,
+        bool, int, float, str, list, tuple, dict, set, frozenset, slice, range, complex, bytearray,
         datetime.datetime, datetime.date, datetime.time, datetime.timedelta, datetime.timezone,
         *((getattr(pathlib, f'Pure{system}Path'), f'{module}.{pure}{system}Path')
           for module in ('pathlib', 'pathlib._local') for pure in ('', 'Pure') for system in ('Posix', 'Windows')),
@@ -103,10 +103,10 @@ def load_safely(file: str | io.BufferedIOBase, name: str, map_location: MapLocat
     """
     try:
         with torch.serialization.safe_globals(_harmless_types()):
-            checkpoint = torch.load(file, map_location=map_location, weights_only=True)
+            checkpoint = torch.load(file, map_location=map_location or 'cpu', weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(_why_refused(name, str(error))) from None
-    except (EOFError, OSError, RuntimeError, ValueError, KeyError) as error:
+    except Exception as error:  # a damaged pickle can fail in any way
         reason = str(error).partition('\n')[0]
         raise CheckpointError(f'{name} cannot be read as a checkpoint: it is damaged, incomplete or something else '
                               f'({type(error).__name__}: {reason}); fetch or save it again') from error

@@ -8,7 +8,7 @@ from mmseg.version import __version__
 
 
 def hide_broken_torchvision() -> None:
-    """Let a torchvision that was built for another PyTorch count as absent; mmengine asks for it and expects no less."""
+    """Let a torchvision built for another PyTorch count as absent: mmengine imports it wherever it is installed."""
     try:
         importlib.import_module('torchvision')
     except ImportError:

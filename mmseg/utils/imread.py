@@ -1,7 +1,7 @@
 """Images and label maps from the bytes of their files, and a clear sentence where a file is not what it should be.
 
 A reader that is handed half a file often fills the rest with grey and says nothing, so the end marks are looked for
-first. Labels have to come out as the ids that the file holds: a palette file gives indices, a file of colours is refused.
+first. Labels have to come out as the ids that the file holds: a palette file gives indices, one of colours is refused.
 """
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ def _check_whole(content: bytes, path: str) -> str | None:
         raise InputError(f'{path}: found an empty file, expected an image: fetch it again or take it off the list')
     kind = file_kind(content)
     if _ends_early(content, kind):
-        raise InputError(f'{path}: found a truncated {kind} file, which breaks off after {len(content)} bytes, expected '
-                         'its end mark: fetch it again or take it off the list')
+        raise InputError(f'{path}: found a truncated {kind} file, which breaks off after {len(content)} bytes, '
+                         'expected its end mark: fetch it again or take it off the list')
     return kind
 
 
@@ -64,11 +64,11 @@ def _refusal(path: str, content: bytes, kind: str | None, detail: object = '') -
         return InputError(f'{path}: found bytes that begin with {content[:16]!r}, expected an image file such as PNG, '
                           f'JPEG or TIFF{detail}: correct the path or the suffix')
     if kind == 'TIFF':
-        return InputError(f'{path}: found a TIFF file of {len(content)} bytes that this reader cannot decode{detail}: for '
-                          "more than four bands or unusual types set imdecode_backend='tifffile' and "
+        return InputError(f'{path}: found a TIFF file of {len(content)} bytes that this reader cannot decode{detail}: '
+                          "for more than four bands or unusual types set imdecode_backend='tifffile' and "
                           "color_type='unchanged'; otherwise it is damaged, fetch it again")
-    return InputError(f'{path}: found a damaged {kind} file of {len(content)} bytes{detail}, expected one that decodes: '
-                      'fetch it again or take it off the list')
+    return InputError(f'{path}: found a damaged {kind} file of {len(content)} bytes{detail}, expected one that '
+                      'decodes: fetch it again or take it off the list')
 
 
 def _read_tiff(content: bytes) -> np.ndarray:
@@ -157,20 +157,23 @@ def _describe_bands(label: np.ndarray, path: str) -> str:
         return f'{path}: found an array of {shape}, expected a label map of height x width with one id for each pixel'
     colours = label[..., 2::-1].reshape(-1, 3)
     if (colours == colours[:, :1]).all():
-        return (f'{path}: found a label map whose {label.shape[-1]} bands ({shape}) all hold the same ids, expected one '
-                'band: save one of them as a grey image')
+        return (f'{path}: found a label map whose {label.shape[-1]} bands ({shape}) all hold the same ids, expected '
+                'one band: save one of them as a grey image')
     unique, counts = np.unique(colours, axis=0, return_counts=True)
     most = ', '.join(f'({", ".join(map(str, colour))})' for colour in unique[np.argsort(-counts)[:6]].tolist())
-    return (f'{path}: found a picture of {len(unique)} RGB colours ({shape}), the most frequent {most}, expected a label '
-            'map with one id for each pixel: turn colours into ids with a converter of tools/dataset_converters, or '
-            'save the file with a palette')
+    return (f'{path}: found a picture of {len(unique)} RGB colours ({shape}), the most frequent {most}, expected a '
+            'label map with one id for each pixel: turn colours into ids with a converter of '
+            'tools/dataset_converters, or save the file with a palette')
 
 
 def _as_integers(label: np.ndarray, path: str) -> np.ndarray:
     """Give truth values and whole-numbered fractions an integer type; other integers keep theirs."""
     if label.dtype == bool:
         return label.astype(np.uint8)
-    if np.issubdtype(label.dtype, np.integer):
+    if label.dtype.kind == 'i' and label.min(initial=0) < 0:
+        raise InputError(f'{path}: found labels from {label.min()} to {label.max()}, expected ids from 0 upwards: '
+                         'write ignored pixels as 255')
+    if label.dtype.kind in 'iu':
         return label
     whole = np.nan_to_num(label, nan=-0.5).astype(np.int32)
     if (whole != label).any():

@@ -29,16 +29,10 @@ class SegLocalVisualizer(Visualizer):
         alpha: how much the colours cover the image, 0 to 1.
     """
 
-    def __init__(self,
-                 name: str = 'visualizer',
-                 image: np.ndarray | None = None,
-                 vis_backends: list[dict] | None = None,
-                 save_dir: str | None = None,
-                 classes: Sequence[str] | None = None,
-                 palette: Sequence[Sequence[int]] | None = None,
-                 dataset_name: str | None = None,
-                 alpha: float = 0.8,
-                 **kwargs):
+    def __init__(self, name: str = 'visualizer', image: np.ndarray | None = None,
+                 vis_backends: list[dict] | None = None, save_dir: str | None = None,
+                 classes: Sequence[str] | None = None, palette: Sequence[Sequence[int]] | None = None,
+                 dataset_name: str | None = None, alpha: float = 0.8, **kwargs):
         super().__init__(name, image, vis_backends, save_dir, **kwargs)
         self.alpha = alpha
         self.set_dataset_meta(classes, palette, dataset_name)
@@ -52,9 +46,7 @@ class SegLocalVisualizer(Visualizer):
     def dataset_meta(self, dataset_meta: dict) -> None:
         self._dataset_meta = dataset_meta
 
-    def set_dataset_meta(self,
-                         classes: Sequence[str] | None = None,
-                         palette: Sequence[Sequence[int]] | None = None,
+    def set_dataset_meta(self, classes: Sequence[str] | None = None, palette: Sequence[Sequence[int]] | None = None,
                          dataset_name: str | None = None) -> None:
         """Set names and colours of the classes; what is not given comes from a data set."""
         from mmseg.utils import get_classes, get_palette
@@ -72,12 +64,8 @@ class SegLocalVisualizer(Visualizer):
         classes = meta.get('classes') or ()
         return classes, meta.get('palette') or drawing.distinct_colors(len(classes) or 256)
 
-    def draw(self,
-             image: np.ndarray,
-             data_sample: SegDataSample | None = None,
-             draw_gt: bool = True,
-             draw_pred: bool = True,
-             with_labels: bool = True) -> np.ndarray:
+    def draw(self, image: np.ndarray, data_sample: SegDataSample | None = None, draw_gt: bool = True,
+             draw_pred: bool = True, with_labels: bool = True) -> np.ndarray:
         """Draw what a sample holds, truth on the left and prediction on the right: (H, W, 3) or (H, 2 W, 3) RGB."""
         panels = self._panels(image, data_sample, draw_gt, draw_pred, with_labels)
         return np.concatenate(list(panels.values()), axis=1) if panels else image
@@ -112,17 +100,9 @@ class SegLocalVisualizer(Visualizer):
             drawing.write_names(picture, labels, classes, palette)
         return picture
 
-    def add_datasample(self,
-                       name: str,
-                       image: np.ndarray,
-                       data_sample: SegDataSample | None = None,
-                       draw_gt: bool = True,
-                       draw_pred: bool = True,
-                       show: bool = False,
-                       wait_time: float = 0,
-                       out_file: str | None = None,
-                       step: int = 0,
-                       with_labels: bool | None = True) -> None:
+    def add_datasample(self, name: str, image: np.ndarray, data_sample: SegDataSample | None = None,
+                       draw_gt: bool = True, draw_pred: bool = True, show: bool = False, wait_time: float = 0,
+                       out_file: str | None = None, step: int = 0, with_labels: bool | None = True) -> None:
         """Draw a sample, then show the picture, or write it, or hand it to the backends.
 
         Args:

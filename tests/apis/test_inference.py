@@ -13,13 +13,13 @@ from mmseg.apis.inference import choose_device
 from mmseg.apis.pipeline import ImagePipeline, images_in, predict_prepared, without_label_loading
 from mmseg.utils.config import read_config
 from mmseg.utils.errors import InputError
-from tests.cli.tiny import CLASSES, PALETTE, project  # noqa: F401
+from tests.cli.tiny import CLASSES, PALETTE
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope='module')
-def model(project):  # noqa: F811
+def model(project):
     return init_model(project, str(project.with_suffix('.pth')), device='cpu')
 
 
@@ -34,7 +34,7 @@ def test_importing_the_apis_is_light():
     assert done.stdout.strip() == '[]'
 
 
-def test_a_model_is_ready_to_predict(model, project):  # noqa: F811
+def test_a_model_is_ready_to_predict(model, project):
     assert not model.training
     assert model.cfg.filename == str(project)
     assert tuple(model.dataset_meta['classes']) == CLASSES
@@ -44,14 +44,14 @@ def test_a_model_is_ready_to_predict(model, project):  # noqa: F811
     assert not any(isinstance(module, torch.nn.SyncBatchNorm) for module in model.modules())
 
 
-def test_options_change_the_config(project):  # noqa: F811
+def test_options_change_the_config(project):
     with pytest.warns(UserWarning, match='weights are random'):
         model = init_model(str(project), device='cpu', cfg_options={'model.decode_head.num_classes': 7})
     assert model.decode_head.conv_seg.out_channels == 7
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason='there is a GPU')
-def test_without_cuda_the_cpu_is_taken_with_a_warning(project):  # noqa: F811
+def test_without_cuda_the_cpu_is_taken_with_a_warning(project):
     with pytest.warns(UserWarning, match='CPU instead of cuda:0'):
         model = init_model(project, str(project.with_suffix('.pth')))
     assert next(model.parameters()).device.type == 'cpu'
@@ -111,18 +111,19 @@ def test_an_unreadable_file_is_named(model, tmp_path):
 
 def test_labels_are_not_loaded_for_images_without():
     load, pack = dict(type='LoadImageFromFile'), dict(type='PackSegInputs')
-    assert without_label_loading([load, dict(type='LoadAnnotations'), dict(type='LoadDepthAnnotation'), pack]) == [load, pack]
+    labels = [dict(type='LoadAnnotations'), dict(type='LoadDepthAnnotation')]
+    assert without_label_loading([load, *labels, pack]) == [load, pack]
     views = dict(type='TestTimeAug', transforms=[[dict(type='RandomFlip')], [dict(type='LoadAnnotations')], [pack]])
     assert without_label_loading([load, views]) == [load, dict(views, transforms=[[dict(type='RandomFlip')], [pack]])]
 
 
-def test_the_pipeline_of_the_data_set_stands_in_for_a_missing_test_pipeline(project, model):  # noqa: F811
+def test_the_pipeline_of_the_data_set_stands_in_for_a_missing_test_pipeline(project, model):
     cfg = read_config(project)
-    del cfg.test_pipeline
+    cfg.pop('test_pipeline')
     cfg.test_dataloader.dataset = dict(type='ConcatDataset', datasets=[cfg.test_dataloader.dataset])
     image = noise(9, 9)
     assert torch.equal(ImagePipeline(cfg)(image)['inputs'], ImagePipeline(model.cfg)(image)['inputs'])
-    del cfg.test_dataloader
+    cfg.pop('test_dataloader')
     with pytest.raises(InputError, match='neither `test_pipeline` nor'):
         ImagePipeline(cfg)
 

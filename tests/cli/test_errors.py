@@ -1,7 +1,6 @@
 import pytest
 
 from mmseg.cli import main
-from tests.cli.tiny import project  # noqa: F401
 
 
 @pytest.fixture
@@ -27,24 +26,28 @@ def test_a_syntax_error(fails, tmp_path):
 
 @pytest.mark.parametrize(('option', 'sentence'), [
     ('model.backbone.type=ResNetV1x', r"'ResNetV1x' is not a known model: did you mean ResNetV1"),
-    ('model.decode_head.chanels=3', "config of FCNHead: got an unexpected keyword argument 'chanels'; did you mean channels?"),
-    ('train_dataloader.dataset.type=BaseSegDatset', "'BaseSegDatset' is not a known data set: did you mean BaseSegDataset"),
+    ('model.decode_head.chanels=3',
+     "config of FCNHead: got an unexpected keyword argument 'chanels'; did you mean channels?"),
+    ('model.decode_head.num_convs=-1',
+     'config of FCNHead: num_convs must be at least 0 and dilation 1, found -1 and 1'),
+    ('train_dataloader.dataset.type=BaseSegDatset',
+     "'BaseSegDatset' is not a known data set: did you mean BaseSegDataset"),
     ('model.decode_head', 'is not of the form KEY=VALUE'),
 ])
-def test_a_wrong_value_in_a_config(fails, project, option, sentence):  # noqa: F811
+def test_a_wrong_value_in_a_config(fails, project, option, sentence):
     assert sentence in fails('train', project, '--cfg-options', option)
 
 
-def test_a_checkpoint_that_is_not_there(fails, project):  # noqa: F811
+def test_a_checkpoint_that_is_not_there(fails, project):
     said = fails('test', project, project.with_name('tiy.pth'))
     assert "no file '" in said
     assert said.endswith('its folder holds tiny.pth')
     assert 'does not exist either' in fails('test', project, 'nowhere/x.pth')
 
 
-def test_the_checkpoint_of_another_model_is_counted(fails, project):  # noqa: F811
-    said = fails('predict', project, project.with_suffix('.pth'), project.parent / 'data', '--cfg-options',
-                 'model.decode_head.num_classes=5')
+def test_the_checkpoint_of_another_model_is_counted(fails, project):
+    said = fails('predict', project, project.with_suffix('.pth'), project.parent / 'data' / 'images' / 'part',
+                 '--cfg-options', 'model.decode_head.num_classes=5')
     assert 'the model has 5' in said and 'trained for 3 classes' in said
     said = fails('test', project, project.with_suffix('.pth'), '--cfg-options', 'model.backbone.depth=34')
     assert 'does not match EncoderDecoder' in said
@@ -59,28 +62,29 @@ def test_the_checkpoint_of_another_model_is_counted(fails, project):  # noqa: F8
     (['--device', 'gpu'], "the device 'gpu' is not here"),
     (['--palette', 'cityscape'], 'cityscapes'),
 ])
-def test_what_predict_cannot_use(fails, project, tmp_path, arguments, sentence):  # noqa: F811
+def test_what_predict_cannot_use(fails, project, tmp_path, arguments, sentence):
     (tmp_path / 'text.png').write_text('text')
     (tmp_path / 'empty').mkdir()
     inputs = [] if not arguments[0].startswith('--') else [project.parent / 'data' / 'images' / 'part' / '0.png']
     assert sentence in fails('predict', project, project.with_suffix('.pth'), *inputs, *arguments)
 
 
-def test_a_folder_that_cannot_be_written(fails, project, tmp_path):  # noqa: F811
+def test_a_folder_that_cannot_be_written(fails, project, tmp_path):
     (tmp_path / 'file').touch()
     assert 'cannot write to the folder file/deep' in fails('train', project, '--work-dir', 'file/deep')
-    assert 'cannot write to the folder file' in fails('test', project, project.with_suffix('.pth'), '--show-dir', 'file')
+    assert 'cannot write to the folder file' in fails(
+        'test', project, project.with_suffix('.pth'), '--show-dir', 'file')
 
 
-def test_an_unknown_metric(fails, project):  # noqa: F811
+def test_an_unknown_metric(fails, project):
     assert '--eval knows mIoU, mDice, mFscore and cityscapes, found mIou' in fails(
         'test', project, project.with_suffix('.pth'), '--eval', 'mIou')
 
 
-def test_tta_needs_its_pipeline(fails, project, tmp_path):  # noqa: F811
+def test_tta_needs_its_pipeline(fails, project, tmp_path):
     (tmp_path / 'plain.py').write_text(project.read_text().replace('tta_pipeline', 'other_pipeline'))
     assert '--tta needs tta_pipeline in plain.py' in fails('test', 'plain.py', project.with_suffix('.pth'), '--tta')
 
 
-def test_auto_scale_lr_needs_a_batch_size(fails, project):  # noqa: F811
+def test_auto_scale_lr_needs_a_batch_size(fails, project):
     assert 'auto_scale_lr=dict(base_batch_size=…)' in fails('train', project, '--auto-scale-lr')

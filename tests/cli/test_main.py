@@ -73,8 +73,8 @@ def mistake(error):
 
 
 def worker_error():
-    return FileNotFoundError("Caught FileNotFoundError in DataLoader worker process 0.\nOriginal Traceback (most recent "
-                             "call last):\n  File ...\nFileNotFoundError: no labels in a/b")
+    return FileNotFoundError('Caught FileNotFoundError in DataLoader worker process 0.\nOriginal Traceback (most '
+                             'recent call last):\n  File ...\nFileNotFoundError: no labels in a/b')
 
 
 @pytest.mark.parametrize(('error', 'sentence'), [

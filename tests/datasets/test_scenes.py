@@ -10,6 +10,9 @@ from mmseg.datasets.scenes import BALL, CLASSES, PALETTE, SIZE, compose_scene, w
 
 pytest.importorskip('skimage', reason='the scenes are composed of photographs that come with scikit-image')
 
+# SHA-256 of the pixels and labels of scene 7 for validation.
+SCENE_7 = 'x'
+
 
 @pytest.fixture(scope='module')
 def scenes(tmp_path_factory):
@@ -145,7 +148,7 @@ def test_classes_in_the_config_need_no_file(own):
     (own / 'classes.txt').unlink()
     dataset = FolderDataset(str(own), metainfo=dict(classes=('soil', 'road')))
     assert dataset.metainfo['classes'] == ('soil', 'road') and len(dataset.metainfo['palette']) == 2
-    with pytest.raises(FileNotFoundError, match=r'classes\.txt does not exist.*one class a line'):
+    with pytest.raises(FileNotFoundError, match=r'classes\.txt does not exist.*a line for each class'):
         FolderDataset(str(own))
 
 
@@ -166,7 +169,7 @@ def test_a_test_needs_no_masks(own):
     (lambda own: Image.new('RGB', (2, 2)).save(own / 'images/train/a.bmp'), ValueError,
      '4 pictures of 3 names'),
     (lambda own: (own / 'images').rename(own / 'pictures'), FileNotFoundError,
-     "there is no folder '.*images/train'; expected"),
+     "there is no folder '.*images/train'; data_root is expected"),
     (lambda own: (own / 'classes.txt').write_text('soil 1 2 3\nroad\n'), ValueError,
      '1 colours for 2 classes'),
     (lambda own: (own / 'classes.txt').write_text('soil 1 2 300\n'), ValueError,

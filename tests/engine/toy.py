@@ -30,9 +30,10 @@ class ToySquares(Dataset):
     def __getitem__(self, index: int) -> dict:
         label = np.zeros((8, 8), np.int64)
         label[:, 4:] = 1
-        image = np.stack([label, 1 - label, label * 0 + index / self.size]).astype(np.float32)
+        image = np.stack([label, 1 - label, label * 0 + index / self.size])
         if self.noisy:
-            image += random.random() + np.random.rand(*image.shape) + torch.rand(image.shape).numpy()
+            image += random.random() + np.random.rand(*image.shape)  # noqa: NPY002
+            image += torch.rand(image.shape).numpy()
         return dict(inputs=torch.from_numpy(image).float(),
                     data_samples=dict(label=torch.from_numpy(label), index=index))
 
@@ -53,12 +54,18 @@ class ToySegmentor(BaseModel):
     """Convolution, batch normalisation, dropout, classifier."""
 
     def __init__(self, decode_head: dict | None = None, dropout: float = 0.5, sync: bool = False, poison_at: int = -1,
-                 data_preprocessor: dict | None = None):
+                 frozen_norm: bool = False, data_preprocessor: dict | None = None):
         super().__init__(data_preprocessor)
         norm = nn.SyncBatchNorm if sync else nn.BatchNorm2d
         self.backbone = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), norm(4), nn.ReLU(), nn.Dropout(dropout))
         self.decode_head = ToyHead(**(decode_head or {}))
-        self.poison_at, self.steps = poison_at, 0
+        self.poison_at, self.frozen_norm, self.steps = poison_at, frozen_norm, 0
+
+    def train(self, mode: bool = True):
+        super().train(mode)
+        if self.frozen_norm:
+            self.backbone[1].eval()
+        return self
 
     def forward(self, inputs, data_samples=None, mode: str = 'tensor'):
         images = torch.stack(list(inputs))

@@ -2,19 +2,17 @@
 import numpy as np
 import pytest
 import torch
-from golden import facts, fill, image, model_config, samples
 from mmengine.model import revert_sync_batchnorm
 
 from mmseg.registry import MODELS
-
-NOT_YET = {'fastscnn'}
+from tests.golden import facts, fill, image, model_config, models_of, samples
 
 
 def network(name):
     return fill(revert_sync_batchnorm(MODELS.build(model_config(name)))).eval()
 
 
-@pytest.mark.parametrize('name', [name for name in facts('golden_logits.json') if name.split('/')[0] not in NOT_YET])
+@pytest.mark.parametrize('name', models_of('golden_logits.json'))
 @torch.no_grad()
 def test_logits(name):
     fact = facts('golden_logits.json')[name]

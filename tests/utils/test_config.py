@@ -74,7 +74,8 @@ def test_options_are_set_by_dotted_key(library):
 @pytest.mark.parametrize(('base', 'leaf', 'message'), [
     ('a = 1\n', "_base_ = 'base.py'\nb = (1,\n     2\n\nc = 3\n", r"leaf\.py, line 2: syntax error: .*\n    b = \(1,"),
     ('a = [1, 2\nb = 3\n', "_base_ = 'base.py'\n", r"base\.py, line 1: syntax error: .*\n    a = \[1, 2"),
-    ('a = 1\n\nb = undefined\n', "_base_ = 'base.py'\n", r"base\.py, line 3: NameError: .*undefined.*\n    b = undefined"),
+    ('a = 1\n\nb = undefined\n', "_base_ = 'base.py'\n",
+     r"base\.py, line 3: NameError: .*undefined.*\n    b = undefined"),
     ('a = 1\n', "_base_ = 'basis.py'\n", r'leaf\.py: a base that it names does not exist: .*basis\.py'),
     ('a = 1\n', "_base_ = ['base.py', 'base.py']\n", r'leaf\.py: Duplicate key'),
     ('a = 1\n', "from mmengine.config import read_base\nwith read_base():\n    from .base import *\nb = (\n",

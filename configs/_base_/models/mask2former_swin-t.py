@@ -16,5 +16,6 @@ model = dict(
         drop_path_rate=0.3,
         patch_norm=True,
         out_indices=(0, 1, 2, 3),
-        with_cp=False),
+        with_cp=False,
+        frozen_stages=-1),
     decode_head=dict(in_channels=[96, 192, 384, 768]))

@@ -7,7 +7,6 @@ __getattr__, __dir__, __all__ = lazy_exports(__name__, {
         'BioMedicalGaussianNoise', 'BioMedicalRandomGamma', 'LoadBiomedicalAnnotation', 'LoadBiomedicalData',
         'LoadBiomedicalImageFromFile'],
     'color': ['AdjustGamma', 'CLAHE', 'PhotoMetricDistortion', 'RGB2Gray', 'Rerange'],
-    'compose': ['Compose'],
     'edge': ['GenerateEdge'],
     'formatting': ['PackSegInputs'],
     'geometric': ['RandomCrop', 'RandomFlip', 'RandomRotFlip', 'RandomRotate', 'Resize', 'ResizeShortestEdge',

@@ -220,7 +220,8 @@ class BioMedicalGaussianBlur(Transform):
         try:
             from scipy.ndimage import gaussian_filter
         except ImportError as error:
-            raise ImportError('BioMedicalGaussianBlur needs SciPy, which is not installed: pip install scipy') from error
+            raise ImportError('BioMedicalGaussianBlur needs SciPy, which is not installed: '
+                              'pip install scipy') from error
         if np.random.rand() < self.prob:
             results['img'] = self._blur(results['img'], gaussian_filter)
         return results

@@ -15,6 +15,8 @@ _LEVELS = np.arange(256, dtype=np.float32)
 _HUE, _SATURATION = 0, 1
 # OpenCV keeps the hue of 8-bit images in steps of two degrees.
 _HUES = 180
+# Rows that take all steps before the next rows do: so few stay in the processor's cache.
+_STRIP = 64
 
 
 def _linear_table(alpha: float = 1, beta: float = 0) -> np.ndarray:
@@ -25,6 +27,15 @@ def _linear_table(alpha: float = 1, beta: float = 0) -> np.ndarray:
 def _look_up(image: np.ndarray, table: np.ndarray | None) -> np.ndarray:
     """Replace each level of an 8-bit image by its entry in a table of 256; no table, no change."""
     return image if table is None else cv2.LUT(image, table).reshape(image.shape)
+
+
+def _look_up_hsv(image: np.ndarray, channel: int, table: np.ndarray | None) -> np.ndarray:
+    """Replace hue or saturation of an 8-bit BGR image by its entry in a table of 256; no table, no change."""
+    if table is None:
+        return image
+    hsv = cv2.cvtColor(image, cv2.COLOR_BGR2HSV)
+    cv2.insertChannel(cv2.LUT(cv2.extractChannel(hsv, channel), table), hsv, channel)
+    return cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR)
 
 
 @TRANSFORMS.register_module()
@@ -48,7 +59,7 @@ class PhotoMetricDistortion(Transform):
         self.saturation_range = tuple(saturation_range)
         self.hue_delta = hue_delta
 
-    # ------------------------------------------------------------------ draws: a table, or None for no change
+    # ------------------------------------------------------------------ draws: what to do, or None
 
     def _draw_brightness(self) -> np.ndarray | None:
         if not random.randint(2):
@@ -58,7 +69,15 @@ class PhotoMetricDistortion(Transform):
     def _draw_contrast(self) -> np.ndarray | None:
         return _linear_table(alpha=random.uniform(*self.contrast_range)) if random.randint(2) else None
 
-    # ------------------------------------------------------------------ steps
+    def _draw_saturation(self) -> np.ndarray | None:
+        return _linear_table(alpha=random.uniform(*self.saturation_range)) if random.randint(2) else None
+
+    def _draw_hue(self) -> np.ndarray | None:
+        if not random.randint(2):
+            return None
+        return ((np.arange(256) + random.randint(-self.hue_delta, self.hue_delta)) % _HUES).astype(np.uint8)
+
+    # ------------------------------------------------------------------ single steps
 
     def convert(self, img: np.ndarray, alpha: float = 1, beta: float = 0) -> np.ndarray:
         """Return img * alpha + beta, clipped to 8 bits, the fraction dropped."""
@@ -76,39 +95,37 @@ class PhotoMetricDistortion(Transform):
 
     def saturation(self, img: np.ndarray) -> np.ndarray:
         """Multiply the saturation by a random factor, or leave it."""
-        if not random.randint(2):
-            return img
-        return self._map_hsv(img, _SATURATION, _linear_table(alpha=random.uniform(*self.saturation_range)))
+        return _look_up_hsv(img, _SATURATION, self._draw_saturation())
 
     def hue(self, img: np.ndarray) -> np.ndarray:
         """Turn the hue by a random angle, or leave it."""
-        if not random.randint(2):
-            return img
-        turned = (np.arange(256) + random.randint(-self.hue_delta, self.hue_delta)) % _HUES
-        return self._map_hsv(img, _HUE, turned.astype(np.uint8))
+        return _look_up_hsv(img, _HUE, self._draw_hue())
 
-    @staticmethod
-    def _map_hsv(image: np.ndarray, channel: int, table: np.ndarray) -> np.ndarray:
-        hsv = cv2.cvtColor(image, cv2.COLOR_BGR2HSV)
-        cv2.insertChannel(cv2.LUT(cv2.extractChannel(hsv, channel), table), hsv, channel)
-        return cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR)
+    # ------------------------------------------------------------------ all in one
 
     def _as_8_bit(self, image: np.ndarray) -> np.ndarray:
         shape = ' x '.join(map(str, image.shape))
         check(image.ndim == 3 and image.shape[2] == 3 and image.dtype in (np.uint8, np.float32, np.float64), self,
-              f'an image of {image.dtype}, {shape}', 'three bands (BGR) with levels from 0 to 255: leave this transform '
-              'out for other images')
+              f'an image of {image.dtype}, {shape}',
+              'three bands (BGR) with levels from 0 to 255: leave this transform out for other images')
         return self.convert(image) if image.dtype != np.uint8 else image
 
     def transform(self, results: dict) -> dict:
         image = self._as_8_bit(results['img'])
-        table = self._draw_brightness()
+        before, after = self._draw_brightness(), None
         contrast_first = random.randint(2)
         if contrast_first:
             contrast = self._draw_contrast()
-            table = contrast if table is None else _look_up(table, contrast)
-        image = self.hue(self.saturation(_look_up(image, table)))
-        results['img'] = image if contrast_first else self.contrast(image)
+            before = contrast if before is None else _look_up(before, contrast)
+        saturation, hue = self._draw_saturation(), self._draw_hue()
+        if not contrast_first:
+            after = self._draw_contrast()
+        results['img'] = np.empty(image.shape, image.dtype)
+        for top in range(0, len(image), _STRIP):
+            strip = _look_up(image[top:top + _STRIP], before)
+            strip = _look_up_hsv(strip, _SATURATION, saturation)
+            strip = _look_up_hsv(strip, _HUE, hue)
+            results['img'][top:top + _STRIP] = _look_up(strip, after)
         return results
 
 

@@ -17,7 +17,7 @@ _SIZE_CHOOSERS = (mmcv.transforms.RandomResize, mmcv.transforms.RandomChoiceResi
 
 
 def _resizes(step: Callable) -> bool:
-    """Whether all that a step does is to resize by our :class:`Resize`. Subclasses may do anything, so they do not count."""
+    """Whether all that a step does is to resize by our :class:`Resize`. Subclasses, which may do more, do not count."""
     while type(step) in _SIZE_CHOOSERS:
         step = step.resize
     return type(step) is Resize

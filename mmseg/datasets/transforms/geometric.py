@@ -114,33 +114,33 @@ class SegRescale(Transform):
         return results
 
 
-def _count_classes(label: np.ndarray, ignore_index: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the labels that occur, but for the ignored one, and how many pixels each has."""
-    if label.dtype in (np.uint8, np.uint16):
-        counts = np.bincount(label.ravel())
-        classes = np.flatnonzero(counts)
-        counts = counts[classes]
-    else:
-        classes, counts = np.unique(label, return_counts=True)
-    valid = classes != ignore_index
-    return classes[valid], counts[valid]
+def _by_frequency(label: np.ndarray) -> list[int]:
+    """Return the labels that occur, the most frequent first."""
+    if label.dtype == np.uint8:
+        order = np.argsort(-(counts := np.bincount(label.ravel())))
+        return order[:np.count_nonzero(counts)].tolist()
+    classes, counts = np.unique(label, return_counts=True)
+    return classes[np.argsort(-counts)].tolist()
 
 
 def is_mixed(label: np.ndarray, most: float, ignore_index: int) -> bool:
     """Whether each class covers less than the share `most` (at most 1) of the pixels that are not ignored.
 
-    Counting one class is far cheaper than counting all: a sample of the pixels says which is the likeliest to cover
-    too much, and where that one leaves less than `most` to the others, nothing else has to be counted.
+    Classes are counted one by one, those first that are frequent in a sample of the pixels: as soon as fewer than
+    `most` remain, no other class can cover as many, and the rest need not be counted.
     """
-    valid = label.size - np.count_nonzero(label == ignore_index)
-    classes, counts = _count_classes(label[::16, ::16], ignore_index)
-    if len(classes):
-        share = np.count_nonzero(label == classes[counts.argmax()]) / valid
-        if share >= most:
+    valid = remaining = label.size - np.count_nonzero(label == ignore_index)
+    for value in _by_frequency(label[::16, ::16]):
+        if value == ignore_index:
+            continue
+        count = np.count_nonzero(label == value)
+        if count / valid >= most:
             return False
-        if 1 - share < most:
+        remaining -= count
+        if remaining / valid < most:
             return True
-    counts = _count_classes(label, ignore_index)[1]
+    # Classes that the sample has missed hold nearly everything: count them all.
+    counts = np.unique(label[label != ignore_index], return_counts=True)[1]
     return bool(len(counts) and counts.max() / valid < most)
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import os
 
+import cv2
 import mmcv.transforms
 import numpy as np
 
@@ -99,17 +100,18 @@ def renumber(label: np.ndarray, reduce_zero_label: bool, label_map: dict[int, in
     """
     if not reduce_zero_label and not label_map:
         return label
-    highest = np.iinfo(label.dtype).max if label.dtype in (np.uint8, np.uint16) else max(int(label.max()), ignore_index)
+    highest = int(np.iinfo(label.dtype).max if label.dtype in (np.uint8, np.uint16) else label.max())
     table = np.arange(highest + 1)
     if reduce_zero_label:
         table[1:] -= 1
         table[[0, min(ignore_index, highest)]] = ignore_index
     if label_map:
-        reduced = table.copy()
+        classes = np.arange(max(highest, ignore_index) + 1)
         for old, new in label_map.items():
-            table[reduced == old] = new if new >= 0 else ignore_index
-    fits = table.max() <= np.iinfo(label.dtype).max
-    return table.astype(label.dtype if fits else np.min_scalar_type(table.max()))[label]
+            classes[old:old + 1] = new if new >= 0 else ignore_index
+        table = classes[table]
+    table = table.astype(np.promote_types(label.dtype, np.min_scalar_type(table.max())))
+    return cv2.LUT(label, table) if label.dtype == table.dtype == np.uint8 else table[label]
 
 
 @TRANSFORMS.register_module()
@@ -138,8 +140,8 @@ class LoadAnnotations(mmcv.transforms.LoadAnnotations):
     def _reduces_zero_label(self, results: dict) -> bool:
         of_data_set = results.get('reduce_zero_label', self.reduce_zero_label)
         if self.reduce_zero_label is not None and self.reduce_zero_label != of_data_set:
-            raise InputError(f'LoadAnnotations: found reduce_zero_label={self.reduce_zero_label} here and {of_data_set} '
-                             'in the data set, expected the same: set it in the data set alone')
+            raise InputError(f'LoadAnnotations: found reduce_zero_label={self.reduce_zero_label} here and '
+                             f'{of_data_set} in the data set, expected the same: set it in the data set alone')
         return bool(of_data_set)
 
     def _load_seg_map(self, results: dict) -> None:

@@ -104,8 +104,11 @@ class PendingResize:
     def _nearest(self, rows: slice, columns: slice) -> np.ndarray:
         rows, columns = (_nearest_indices(*lengths)[part]
                          for *lengths, part in zip(self.source.shape, self.shape, (rows, columns)))
-        band = self.source[rows[0]:rows[-1] + 1].take(columns, axis=1)
-        return band[rows - rows[0]]
+        if self.shape[0] < self.source.shape[0]:
+            return self.source[rows].take(columns, axis=1, mode='clip')
+        # Rows repeat where the array is enlarged: pick the columns of each but once.
+        band = self.source[rows[0]:rows[-1] + 1].take(columns, axis=1, mode='clip')
+        return band.take(rows - rows[0], axis=0, mode='clip')
 
     def _interpolated(self, rows: slice, columns: slice) -> np.ndarray:
         """Resize the top left part up to the window's far corner, and cut the window out of it.

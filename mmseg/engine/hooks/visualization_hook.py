@@ -30,14 +30,8 @@ class SegVisualizationHook(Hook):
         train_interval: every so many iterations of training, predict and draw the first image of the batch (0: never).
     """
 
-    def __init__(self,
-                 draw: bool = False,
-                 interval: int = 50,
-                 show: bool = False,
-                 wait_time: float = 0.,
-                 backend_args: dict | None = None,
-                 out_dir: str | None = None,
-                 train_interval: int = 0):
+    def __init__(self, draw: bool = False, interval: int = 50, show: bool = False, wait_time: float = 0.,
+                 backend_args: dict | None = None, out_dir: str | None = None, train_interval: int = 0):
         self.draw, self.interval, self.train_interval = draw, interval, train_interval
         self.show, self.wait_time = show, wait_time if show else 0.
         self.backend_args, self.out_dir = backend_args, out_dir

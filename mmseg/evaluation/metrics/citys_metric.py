@@ -5,6 +5,7 @@ import copy
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 from mmengine.dist import all_gather_object, broadcast_object_list, is_main_process
@@ -25,6 +26,8 @@ def _scripts():
         import cityscapesscripts.helpers.labels as labels
     except ImportError as error:
         raise ImportError('CityscapesMetric runs the official scripts: pip install cityscapesscripts') from error
+    if not hasattr(evaluation.np, 'in1d'):  # gone from NumPy 2.4; the scripts call it
+        evaluation.np = SimpleNamespace(**vars(np), in1d=np.isin)
     return evaluation, labels
 
 
@@ -42,15 +45,9 @@ class CityscapesMetric(BaseMetric):
         keep_results: whether the predictions stay after the evaluation.
     """
 
-    def __init__(self,
-                 output_dir: str,
-                 ignore_index: int = 255,
-                 format_only: bool = False,
-                 keep_results: bool = False,
-                 collect_device: str = 'cpu',
-                 prefix: str | None = None,
-                 **kwargs):
-        super().__init__(collect_device=collect_device, prefix=prefix)
+    def __init__(self, output_dir: str, ignore_index: int = 255, format_only: bool = False, keep_results: bool = False,
+                 collect_device: str = 'cpu', prefix: str | None = None, **kwargs):
+        super().__init__(collect_device, prefix)
         if format_only and not keep_results:
             raise ValueError('format_only=True with keep_results=False would write the predictions and remove them: '
                              'set keep_results=True')

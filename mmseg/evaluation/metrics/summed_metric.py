@@ -57,7 +57,7 @@ class SummedMetric(BaseMetric):
         metrics = [None]
         if rank == 0:
             counted = int((counts - padded.long()).sum())
-            if counted != size:
+            if counted not in (0, size):  # none: predictions were only written to files
                 print_log(f'{counted} images were evaluated, but the data set has {size}', 'current', logging.WARNING)
             metrics = [self.compute_metrics([total])]
             if self.prefix:

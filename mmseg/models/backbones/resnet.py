@@ -16,17 +16,16 @@ from mmcv.cnn import build_conv_layer, build_norm_layer, build_plugin_layer
 from mmengine.model import BaseModule
 from torch import nn
 
-from mmseg.models.utils.backbone_options import checkpointed, choose_init_cfg, freeze, hold_batch_norms
+from mmseg.models.utils.backbone_options import CONV_INIT, FreezableBackbone, checkpointed, choose_init_cfg, freeze
 from mmseg.models.utils.res_layer import ResLayer
 from mmseg.registry import MODELS
 
 _BN = dict(type='BN')
 _LEARNING_BN = dict(type='BN', requires_grad=True)
-_WEIGHTS = (dict(type='Kaiming', layer='Conv2d'), dict(type='Constant', val=1, layer=['_BatchNorm', 'GroupNorm']))
 
 
-def _add_conv(owner: nn.Module, index: int, conv_cfg: dict | None, norm_cfg: dict, in_channels: int, out_channels: int,
-              kernel_size: int, **options) -> None:
+def add_conv(owner: nn.Module, index: int, conv_cfg: dict | None, norm_cfg: dict, in_channels: int, out_channels: int,
+             kernel_size: int, **options) -> None:
     """Give `owner` a convolution `conv{index}` and its normalisation, whose name follows from its type: bn1, gn1, …"""
     conv = build_conv_layer(conv_cfg, in_channels, out_channels, kernel_size, bias=False, **options)
     owner.add_module(f'conv{index}', conv)
@@ -76,8 +75,8 @@ class BasicBlock(_Block):
         super().__init__(with_cp, init_cfg)
         if dcn is not None or plugins is not None:
             raise NotImplementedError('dcn and plugins need bottlenecks: choose depth 50, 101 or 152, or drop them')
-        _add_conv(self, 1, conv_cfg, norm_cfg, inplanes, planes, 3, stride=stride, padding=dilation, dilation=dilation)
-        _add_conv(self, 2, conv_cfg, norm_cfg, planes, planes, 3, padding=1)
+        add_conv(self, 1, conv_cfg, norm_cfg, inplanes, planes, 3, stride=stride, padding=dilation, dilation=dilation)
+        add_conv(self, 2, conv_cfg, norm_cfg, planes, planes, 3, padding=1)
         self.downsample = downsample
 
     def transform(self, x: torch.Tensor) -> torch.Tensor:
@@ -116,10 +115,10 @@ class Bottleneck(_Block):
         strides = (1, stride) if style == 'pytorch' else (stride, 1)
         width = width or planes
         outplanes = planes * self.expansion
-        _add_conv(self, 1, conv_cfg, norm_cfg, inplanes, width, 1, stride=strides[0])
-        _add_conv(self, 2, _deformable(dcn) or conv_cfg, norm_cfg, width, width, 3, stride=strides[1],
-                  padding=dilation, dilation=dilation, groups=groups)
-        _add_conv(self, 3, conv_cfg, norm_cfg, width, outplanes, 1)
+        add_conv(self, 1, conv_cfg, norm_cfg, inplanes, width, 1, stride=strides[0])
+        add_conv(self, 2, deformable(dcn) or conv_cfg, norm_cfg, width, width, 3, stride=strides[1],
+                 padding=dilation, dilation=dilation, groups=groups)
+        add_conv(self, 3, conv_cfg, norm_cfg, width, outplanes, 1)
         self.downsample = downsample
         self.plugin_names = {
             position: self.make_block_plugins(channels, [p['cfg'] for p in plugins or () if p['position'] == position])
@@ -156,7 +155,7 @@ class Bottleneck(_Block):
         return self.forward_plugin(x, self.plugin_names['after_conv3'])
 
 
-def _deformable(dcn: dict | None) -> dict | None:
+def deformable(dcn: dict | None) -> dict | None:
     """The config of the deformable convolution in place of a block's 3x3 one, or None for an ordinary one."""
     if dcn is None or dcn.get('fallback_on_stride'):
         return None
@@ -168,7 +167,7 @@ def _deformable(dcn: dict | None) -> dict | None:
 
 
 @MODELS.register_module()
-class ResNet(BaseModule):
+class ResNet(FreezableBackbone):
     """ResNet with 18, 34, 50, 101 or 152 layers; returns the features of the stages `out_indices`.
 
     Args:
@@ -212,7 +211,7 @@ class ResNet(BaseModule):
                  multi_grid: Sequence[int] | None = None, contract_dilation: bool = False, with_cp: bool = False,
                  zero_init_residual: bool = True, pretrained: str | None = None,
                  init_cfg: dict | list | None = None):
-        super().__init__(choose_init_cfg(pretrained, init_cfg, default=list(_WEIGHTS)))
+        super().__init__(choose_init_cfg(pretrained, init_cfg, default=list(CONV_INIT)))
         self._check(depth, num_stages, strides, dilations, out_indices)
         block, self.stage_blocks = self.arch_settings[depth]
         self.depth = depth
@@ -268,7 +267,7 @@ class ResNet(BaseModule):
                            build_norm_layer(norm_cfg, target)[1], nn.ReLU(inplace=True)]
             self.stem = nn.Sequential(*layers)
         else:
-            _add_conv(self, 1, conv_cfg, norm_cfg, in_channels, stem_channels, 7, stride=2, padding=3)
+            add_conv(self, 1, conv_cfg, norm_cfg, in_channels, stem_channels, 7, stride=2, padding=3)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
 
     @property
@@ -298,14 +297,6 @@ class ResNet(BaseModule):
             if stage in self.out_indices:
                 features.append(x)
         return tuple(features)
-
-    def train(self, mode: bool = True) -> ResNet:
-        """Change the mode, but for frozen stages and, with `norm_eval`, normalisations."""
-        super().train(mode)
-        self._freeze_stages()
-        if mode and self.norm_eval:
-            hold_batch_norms(self)
-        return self
 
     def _freeze_stages(self) -> None:
         if self.frozen_stages < 0:

@@ -7,11 +7,10 @@ from operator import mul
 
 import torch
 from mmcv.cnn import ConvModule, build_activation_layer, build_norm_layer
-from mmengine.model import BaseModule
 from torch import nn
 
 from mmseg.models.utils import Upsample
-from mmseg.models.utils.backbone_options import checkpointed, choose_init_cfg, hold_batch_norms
+from mmseg.models.utils.backbone_options import CONV_INIT, FreezableBackbone, checkpointed, choose_init_cfg
 from mmseg.models.utils.up_conv_block import UpConvBlock
 from mmseg.registry import MODELS
 
@@ -19,7 +18,6 @@ _BN = dict(type='BN')
 _RELU = dict(type='ReLU')
 _INTERPOLATION = dict(type='InterpConv')
 _BILINEAR = dict(scale_factor=2, mode='bilinear', align_corners=False)
-_WEIGHTS = (dict(type='Kaiming', layer='Conv2d'), dict(type='Constant', val=1, layer=['_BatchNorm', 'GroupNorm']))
 
 
 class BasicConvBlock(nn.Module):
@@ -100,7 +98,7 @@ class InterpConv(nn.Module):
 
 
 @MODELS.register_module()
-class UNet(BaseModule):
+class UNet(FreezableBackbone):
     """An encoder that halves the size and doubles the channels, and a decoder that goes back over skip connections.
 
     Returns the deepest feature and each step of the decoder, `num_stages` in all, from coarse to fine. Height and width
@@ -145,7 +143,7 @@ class UNet(BaseModule):
                  plugins: list[dict] | None = None,
                  pretrained: str | None = None,
                  init_cfg: dict | list | None = None):
-        super().__init__(choose_init_cfg(pretrained, init_cfg, default=list(_WEIGHTS)))
+        super().__init__(choose_init_cfg(pretrained, init_cfg, default=list(CONV_INIT)))
         _refuse(dcn, plugins)
         for name, values, expected in (
                 ('strides', strides, num_stages), ('enc_num_convs', enc_num_convs, num_stages),
@@ -186,13 +184,6 @@ class UNet(BaseModule):
         for stage in reversed(self.decoder):
             features.append(stage(skips.pop(), features[-1]))
         return tuple(features)
-
-    def train(self, mode: bool = True) -> UNet:
-        """Change the mode, but, with `norm_eval`, for normalisations."""
-        super().train(mode)
-        if mode and self.norm_eval:
-            hold_batch_norms(self)
-        return self
 
     def _check_size(self, height: int, width: int) -> None:
         stride = max(self.out_strides)

@@ -160,6 +160,10 @@ class BaseDecodeHead(BaseModule, metaclass=ABCMeta):
         """Compare logits (N, C, h, w), enlarged, with the labels: each loss by its name, and `acc_seg` in percent."""
         labels = self._stack_batch_gt(batch_data_samples)  # N 1 H W
         logits = resize(seg_logits, labels.shape[2:], mode='bilinear', align_corners=self.align_corners)
+        return self.compare(logits, labels)
+
+    def compare(self, logits: torch.Tensor, labels: torch.Tensor) -> dict:
+        """Return each loss by its name and `acc_seg` for logits (N, C, H, W) and labels (N, 1, H, W)."""
         weight = self.sampler.sample(logits, labels) if self.sampler is not None else None
         labels = labels.squeeze(1)
         losses = {}

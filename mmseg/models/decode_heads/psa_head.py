@@ -44,7 +44,8 @@ class PSAHead(BaseDecodeHead):
             branches = 2
             self.reduce_p = self._conv(self.in_channels, self.channels, 1)
             self.attention_p = self._make_attention()
-        self.proj = self._conv(branches * self.channels, self.in_channels, 1)
+        # Published weights were trained with this border around the context, which shrinks when both are made one size.
+        self.proj = self._conv(branches * self.channels, self.in_channels, 1, padding=1)
         self.bottleneck = self._conv(2 * self.in_channels, self.channels, 3, padding=1)
 
     def _conv(self, in_channels: int, out_channels: int, kernel_size: int, **kwargs) -> ConvModule:
@@ -52,7 +53,8 @@ class PSAHead(BaseDecodeHead):
 
     def _make_attention(self) -> nn.Sequential:
         places = self.mask_size[0] * self.mask_size[1]
-        return nn.Sequential(self._conv(self.channels, self.channels, 1), nn.Conv2d(self.channels, places, 1, bias=False))
+        return nn.Sequential(self._conv(self.channels, self.channels, 1),
+                             nn.Conv2d(self.channels, places, 1, bias=False))
 
     def forward(self, inputs: Sequence[torch.Tensor]) -> torch.Tensor:
         """Features of the backbone -> logits (B, num_classes, h, w)."""

@@ -75,17 +75,17 @@ def binary_cross_entropy(pred: Tensor,
         avg_non_ignore: whether ignored logits are left out of what the mean divides by, too.
     """
     pred = full_precision(pred)
+    if pred.dim() == label.dim() + 1:
+        label = check_labels(label.where(label >= 0, ignore_index), max(pred.size(1), 2), ignore_index)
+        pred = pred.squeeze(1)  # of one channel only
     valid = (label >= 0) & (label != ignore_index)
-    if pred.shape == label.shape:
-        target = label * valid
-    elif pred.dim() == label.dim() + 1 and pred.size(1) == 1:
-        pred = pred.squeeze(1)
-        target = check_labels(label * valid, 2, None)
-    elif pred.dim() == label.dim() + 1:
-        target = one_hot(check_labels(label * valid, pred.size(1), None), pred.size(1))  # N ... -> N C ...
-        valid = valid.unsqueeze(1).expand_as(pred)
+    if pred.dim() == label.dim() + 1:
+        target = one_hot(label, pred.size(1))  # N ... -> N C ...
+        valid = valid.unsqueeze(1).expand_as(target)
         weight = None if weight is None else weight.unsqueeze(1)
     else:
+        target = label * valid
+    if pred.shape != target.shape:
         raise ValueError(f'logits {tuple(pred.shape)} do not fit labels {tuple(label.shape)}: expected (N, C, ...) '
                          'with (N, ...), or equal shapes')
     if reduction == 'mean' and avg_factor is None and avg_non_ignore:

@@ -8,19 +8,27 @@ from torch import Tensor
 
 from mmseg.registry import MODELS
 
-from .utils import SegmentationLoss, channel_vector, check_labels, full_precision, one_hot, weight_reduce_loss
+from .utils import (
+    SegmentationLoss,
+    channel_vector,
+    check_labels,
+    full_precision,
+    one_hot,
+    values_on,
+    weight_reduce_loss,
+)
 
 
-def sigmoid_focal_loss(pred: Tensor,
-                       target: Tensor,
-                       one_hot_target: Tensor | None = None,
-                       weight: Tensor | None = None,
-                       gamma: float = 2.0,
-                       alpha: float | Sequence[float] = 0.5,
-                       class_weight: Sequence[float] | None = None,
-                       valid_mask: Tensor | None = None,
-                       reduction: str = 'mean',
-                       avg_factor: float | Tensor | None = None) -> Tensor:
+def py_sigmoid_focal_loss(pred: Tensor,
+                          target: Tensor,
+                          one_hot_target: Tensor | None = None,
+                          weight: Tensor | None = None,
+                          gamma: float = 2.0,
+                          alpha: float | Sequence[float] = 0.5,
+                          class_weight: Sequence[float] | None = None,
+                          valid_mask: Tensor | None = None,
+                          reduction: str = 'mean',
+                          avg_factor: float | Tensor | None = None) -> Tensor:
     """Sigmoid cross-entropy, each term multiplied by alpha_t (1 - p_t)^gamma.
 
     Args:
@@ -47,11 +55,17 @@ def sigmoid_focal_loss(pred: Tensor,
     return weight_reduce_loss(loss, weight, reduction, avg_factor)
 
 
-py_sigmoid_focal_loss = sigmoid_focal_loss
+def sigmoid_focal_loss(pred: Tensor, target: Tensor, one_hot_target: Tensor, weight: Tensor | None = None,
+                       gamma: float = 2.0, alpha: float | Sequence[float] = 0.5,
+                       class_weight: Sequence[float] | None = None, valid_mask: Tensor | None = None,
+                       reduction: str = 'mean', avg_factor: float | Tensor | None = None) -> Tensor:
+    """:func:`py_sigmoid_focal_loss` of classes whose one-hot form is at hand."""
+    return py_sigmoid_focal_loss(pred, target, one_hot_target, weight, gamma, alpha, class_weight, valid_mask,
+                                 reduction, avg_factor)
 
 
 def _per_class(value: float | Sequence[float], pred: Tensor) -> float | Tensor:
-    return value if isinstance(value, (int, float)) else channel_vector(pred.new_tensor(value), pred)
+    return value if isinstance(value, (int, float)) else channel_vector(values_on(value, pred.device), pred)
 
 
 @MODELS.register_module()
@@ -102,6 +116,6 @@ class FocalLoss(SegmentationLoss):
         else:
             raise ValueError(f'logits {tuple(pred.shape)} do not fit labels {tuple(target.shape)}: '
                              'expected (N, C, ...) with (N, ...), or equal shapes')
-        return self.loss_weight * sigmoid_focal_loss(
+        return self.loss_weight * py_sigmoid_focal_loss(
             pred, target, weight=weight, gamma=self.gamma, alpha=self.alpha, class_weight=self.class_weight,
             valid_mask=valid, reduction=self.reduction_or(reduction_override), avg_factor=avg_factor)

@@ -91,6 +91,11 @@ def channel_vector(values: Tensor, like: Tensor) -> Tensor:
     return values.view(-1, *[1] * (like.dim() - 2))
 
 
+def values_on(values: Sequence[float] | Tensor, device: torch.device) -> Tensor:
+    """Numbers as float32 on `device`, which does not wait for them."""
+    return torch.as_tensor(values, dtype=torch.float32).to(device, non_blocking=True)
+
+
 def one_hot(label: Tensor, num_classes: int) -> Tensor:
     """Which class each pixel has, as booleans: N ... -> N C ...; a label that is no class is false everywhere."""
     label = label.unsqueeze(1)
@@ -189,7 +194,5 @@ class SegmentationLoss(nn.Module):
         return override or self.reduction
 
     def class_weight_on(self, device: torch.device) -> Tensor | None:
-        """The class weights as float32 on `device`; a copy that the device does not wait for."""
-        if self.class_weight is None:
-            return None
-        return torch.tensor(self.class_weight, dtype=torch.float32, device='cpu').to(device, non_blocking=True)
+        """The class weights, if there are any, as float32 on `device`."""
+        return None if self.class_weight is None else values_on(self.class_weight, device)

@@ -5,9 +5,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 
 import torch
+from mmengine.model import BaseModule
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
+
+# How a convolutional backbone starts where nothing else is said.
+CONV_INIT = (dict(type='Kaiming', layer='Conv2d'), dict(type='Constant', val=1, layer=['_BatchNorm', 'GroupNorm']))
 
 
 def choose_init_cfg(pretrained: str | None, init_cfg: dict | list | None,
@@ -47,6 +51,26 @@ def hold_batch_norms(module: nn.Module) -> None:
     """Put every batch normalisation in evaluation mode, so that it uses and keeps its running statistics."""
     for norm in batch_norms(module):
         norm.eval()
+
+
+class FreezableBackbone(BaseModule):
+    """A backbone of which some stages can be kept from learning, and batch normalisations from tracking.
+
+    A subclass that has `frozen_stages` freezes them in `_freeze_stages`, and calls that at the end of its constructor.
+    """
+
+    norm_eval = False  # keep the running statistics of every batch normalisation
+
+    def _freeze_stages(self) -> None:
+        """Freeze what shall not learn."""
+
+    def train(self, mode: bool = True) -> FreezableBackbone:
+        """Change the mode, but for frozen stages and, with `norm_eval`, batch normalisations."""
+        super().train(mode)
+        self._freeze_stages()
+        if mode and self.norm_eval:
+            hold_batch_norms(self)
+        return self
 
 
 def checkpointed(module: nn.Module, function: Callable[..., torch.Tensor], *inputs: torch.Tensor) -> torch.Tensor:

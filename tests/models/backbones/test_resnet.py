@@ -1,10 +1,10 @@
 import pytest
 import torch
-from golden import fill, image
 from torch import nn
 
 from mmseg.models.backbones import ResNet, ResNetV1c, ResNetV1d, ResNeXt
 from mmseg.models.backbones.resnet import BasicBlock, Bottleneck
+from tests.golden import fill, image
 
 SMALL = dict(depth=50, base_channels=8, stem_channels=8)
 D8 = dict(strides=(1, 2, 1, 1), dilations=(1, 1, 2, 4))

@@ -1,8 +1,8 @@
 import pytest
 import torch
-from golden import fill, image
 
 from mmseg.models.backbones import DeconvModule, InterpConv, UNet
+from tests.golden import fill, image
 
 SMALL = dict(base_channels=4)
 INTERPOLATE_LAST = dict(type='InterpConv', conv_first=True, kernel_size=3, padding=1,

@@ -2,10 +2,10 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from golden import fill, image
 from mmcv.cnn import DepthwiseSeparableConvModule
 
 from mmseg.registry import MODELS
+from tests.golden import fill, image
 
 CHANNELS = (4, 8, 12, 16)
 BASE = dict(channels=6, num_classes=5, norm_cfg=dict(type='BN'))

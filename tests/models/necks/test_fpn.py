@@ -1,8 +1,8 @@
 import pytest
 import torch
-from golden import fill, image
 
 from mmseg.models.necks import FPN
+from tests.golden import fill, image
 
 CHANNELS, SIZES = (4, 8, 16), [(17, 25), (9, 13), (5, 7)]
 

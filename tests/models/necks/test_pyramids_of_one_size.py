@@ -1,9 +1,9 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from golden import fill, image
 
 from mmseg.models.necks import Feature2Pyramid, MultiLevelNeck
+from tests.golden import fill, image
 
 BN = dict(type='BN')
 

@@ -1,7 +1,6 @@
 """Blocks that several networks share."""
 import pytest
 import torch
-from golden import fill, image
 from torch import nn
 
 from mmseg.models.backbones.unet import BasicConvBlock
@@ -22,6 +21,7 @@ from mmseg.models.utils import (
     nlc_to_nchw,
 )
 from mmseg.models.utils.backbone_options import checkpointed
+from tests.golden import fill, image
 
 
 def check_gradients(module, *inputs):

@@ -1,0 +1,11 @@
+_base_ = [
+    '../_base_/models/knet-s3_r50-d8.py',
+    '../_base_/datasets/ade20k.py',
+    '../_base_/schedules/schedule_80k_adamw_step.py',
+    '../_base_/default_runtime.py'
+]
+data_preprocessor = dict(size=_base_.crop_size)
+model = dict(
+    data_preprocessor=data_preprocessor,
+    decode_head=dict(kernel_generate_head=dict(type='PSPHead', pool_scales=(1, 2, 3, 6))))
+train_dataloader = dict(batch_size=2, num_workers=2)

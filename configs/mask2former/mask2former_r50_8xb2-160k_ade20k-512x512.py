@@ -1,0 +1,13 @@
+_base_ = [
+    '../_base_/models/mask2former_r50.py',
+    '../_base_/datasets/ade20k_shortest-edge.py',
+    '../_base_/schedules/schedule_160k_mask2former.py',
+    '../_base_/default_runtime.py'
+]
+num_classes = 150
+data_preprocessor = dict(size=_base_.crop_size)
+model = dict(
+    data_preprocessor=data_preprocessor,
+    decode_head=dict(
+        num_classes=num_classes, loss_cls=dict(class_weight=[1.0] * num_classes + [0.1])))
+train_dataloader = dict(batch_size=2)

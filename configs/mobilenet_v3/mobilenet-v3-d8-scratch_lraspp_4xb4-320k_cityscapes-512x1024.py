@@ -1,0 +1,10 @@
+# Runs for 160000 iterations, as published
+_base_ = [
+    '../_base_/models/lraspp_m-v3-d8.py',
+    '../_base_/datasets/cityscapes.py',
+    '../_base_/schedules/schedule_160k.py',
+    '../_base_/default_runtime.py'
+]
+data_preprocessor = dict(size=_base_.crop_size)
+model = dict(data_preprocessor=data_preprocessor)
+train_dataloader = dict(batch_size=4, num_workers=4)

@@ -1,0 +1,11 @@
+_base_ = [
+    '../_base_/models/vpd_sd.py',
+    '../_base_/datasets/nyu.py',
+    '../_base_/schedules/schedule_25k.py',
+    '../_base_/default_runtime.py'
+]
+data_preprocessor = dict(size=_base_.crop_size)
+model = dict(
+    data_preprocessor=data_preprocessor,
+    decode_head=dict(fmap_border=[1, 1]),
+    test_cfg=dict(crop_size=_base_.crop_size, stride=(160, 160)))

@@ -1,0 +1,4 @@
+"""Fixtures of this folder."""
+from tests.cli.tiny import project
+
+__all__ = ['project']
