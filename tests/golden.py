@@ -18,10 +18,9 @@ from torch import nn
 
 ROOT = Path(__file__).resolve().parents[1]
 # Folders of configs whose networks are still to come.
-NOT_YET = frozenset(['beit', 'bisenetv1', 'bisenetv2', 'cgnet', 'convnext', 'ddrnet', 'dpt', 'erfnet', 'fastfcn',
-                     'fastscnn', 'hrnet', 'icnet', 'knet', 'mae', 'mask2former', 'maskformer', 'mobilenet_v2',
-                     'mobilenet_v3', 'ocrnet', 'pidnet', 'point_rend', 'poolformer', 'resnest', 'san', 'segformer',
-                     'segmenter', 'segnext', 'setr', 'stdc', 'swin', 'twins', 'vit'])
+NOT_YET = frozenset(['beit', 'bisenetv1', 'bisenetv2', 'cgnet', 'convnext', 'ddrnet', 'dpt', 'erfnet', 'fastscnn',
+                     'icnet', 'knet', 'mae', 'mask2former', 'maskformer', 'mobilenet_v2', 'mobilenet_v3', 'pidnet',
+                     'poolformer', 'san', 'segformer', 'segmenter', 'segnext', 'setr', 'stdc', 'swin', 'twins', 'vit'])
 
 
 @cache

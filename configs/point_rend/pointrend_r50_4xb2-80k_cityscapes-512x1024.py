@@ -7,6 +7,6 @@ _base_ = [
 data_preprocessor = dict(size=_base_.crop_size)
 model = dict(data_preprocessor=data_preprocessor)
 param_scheduler = [
-    dict(type='LinearLR', by_epoch=False, start_factor=0.1, begin=0, end=200),
+    dict(type='LinearLR', start_factor=0.1, begin=0, end=200, by_epoch=False),
     dict(type='PolyLR', eta_min=0.0001, power=0.9, begin=200, end=80000, by_epoch=False)
 ]

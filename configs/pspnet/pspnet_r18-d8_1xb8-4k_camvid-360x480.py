@@ -1,4 +1,4 @@
-# From random weights, on one GPU
+# From random weights
 _base_ = [
     '../_base_/models/pspnet_r50-d8.py',
     '../_base_/datasets/camvid.py',

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 
 from mmseg.registry import DATASETS
 from mmseg.utils import dataset_aliases, get_classes, get_palette
@@ -16,7 +17,7 @@ def class_info(cfg, checkpoint: dict | None, num_classes: int | None) -> dict:
         checkpoint: content of its checkpoint.
         num_classes: how many it tells apart; a data set of the config with another number is passed over.
     """
-    info = _of_checkpoint((checkpoint or {}).get('meta') or {})
+    info = _of_checkpoint(checkpoint)
     if info['classes'] is None:
         info = _of_dataset((cfg.get('test_dataloader') or {}).get('dataset') or {})
         if num_classes is not None and info['classes'] is not None and len(info['classes']) != num_classes:
@@ -28,8 +29,14 @@ def class_info(cfg, checkpoint: dict | None, num_classes: int | None) -> dict:
     return info
 
 
-def _of_checkpoint(meta: dict) -> dict:
+def classes_of_checkpoint(checkpoint: dict | None) -> Sequence[str] | None:
+    """Return the names of the classes that a checkpoint was trained on, if it has them."""
+    return _of_checkpoint(checkpoint)['classes']
+
+
+def _of_checkpoint(checkpoint: dict | None) -> dict:
     """1.x keeps `dataset_meta`, 0.x `CLASSES` and `PALETTE`."""
+    meta = (checkpoint or {}).get('meta') or {}
     known = {key.lower(): value for key, value in {**meta, **(meta.get('dataset_meta') or {})}.items()}
     return dict(classes=known.get('classes'), palette=known.get('palette'))
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from mmseg.apis.class_info import class_info
+from mmseg.apis.class_info import class_info, classes_of_checkpoint
 from mmseg.apis.pipeline import ImagePipeline, predict_prepared
 from mmseg.engine.classes import fill_num_classes
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
-from mmseg.utils.checkpoint import load_weights
+from mmseg.utils.checkpoint import load_weights, read_checkpoint
 from mmseg.utils.config import read_config
 from mmseg.utils.errors import InputError
 
@@ -71,13 +71,16 @@ def load_model(cfg: Config, checkpoint: str | None, device: str) -> BaseSegmento
     from mmengine.registry import init_default_scope
     init_default_scope(cfg.get('default_scope') or 'mmseg')
     cfg.model.pretrained = None
-    fill_num_classes(cfg.model, (cfg.get('train_dataloader') or cfg.get('test_dataloader') or {}).get('dataset'))
+    content = None if checkpoint is None else read_checkpoint(checkpoint)
+    # The checkpoint knows its classes; the data set that it was trained on need not be here.
+    known = classes_of_checkpoint(content)
+    fill_num_classes(cfg.model, dict(metainfo=dict(classes=known)) if known else (
+        cfg.get('train_dataloader') or cfg.get('test_dataloader') or {}).get('dataset'))
     model = revert_sync_batchnorm(MODELS.build(cfg.model))
-    content = None
-    if checkpoint is None:
+    if content is None:
         warnings.warn('no checkpoint is given: the weights are random and the predictions mean nothing', stacklevel=3)
     else:
-        content = load_weights(model, checkpoint)
+        load_weights(model, content, name=str(checkpoint))
     model.cfg = cfg
     model.dataset_meta = class_info(cfg, content, getattr(model, 'num_classes', None))
     return model.to(device).eval()

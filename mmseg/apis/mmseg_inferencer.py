@@ -109,6 +109,9 @@ class MMSegInferencer(BaseInferencer):
     def _init_pipeline(self, cfg: Config) -> Callable:
         return ImagePipeline(cfg)
 
+    def _init_collate(self, cfg: Config) -> Callable:
+        return list  # images are put together by size, in `forward`
+
     def _init_visualizer(self, cfg: Config) -> SegLocalVisualizer:
         from mmseg.registry import VISUALIZERS
         kind = VISUALIZERS.get((cfg.get('visualizer') or {}).get('type', 'SegLocalVisualizer'))

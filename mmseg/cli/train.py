@@ -54,6 +54,9 @@ def run(args: argparse.Namespace) -> None:
 
 def use_mixed_precision(cfg) -> None:
     """Wrap the optimiser for mixed precision, with a dynamic loss scale."""
+    from mmengine.device import get_device
+    if get_device() == 'cpu':
+        raise InputError('--amp speeds up training on a GPU, and there is none here: leave it out')
     wrapper = cfg.optim_wrapper.get('type', 'OptimWrapper')
     if wrapper not in ('OptimWrapper', 'AmpOptimWrapper'):
         raise InputError(f'--amp replaces an OptimWrapper, but optim_wrapper.type of this config is {wrapper}: choose '

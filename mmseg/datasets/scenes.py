@@ -101,7 +101,7 @@ class _Painter:
 
     def irregular(self) -> np.ndarray:
         """A field whose level lines are ragged: broad shapes with finer and finer detail."""
-        return self.smooth(2) + self.smooth(5) / 6 + self.smooth(16) / 60
+        return self.smooth(2) + self.smooth(5) / 8 + self.smooth(16) / 80
 
     def turned(self) -> tuple[np.ndarray, np.ndarray]:
         """Coordinates turned by a random angle, from rational points of the circle instead of sine and cosine."""
@@ -132,7 +132,7 @@ class _Painter:
 
     def ground(self) -> None:
         """Cut the plane into two or three textured regions."""
-        kinds = self.rng.permutation([GRASS, GRAVEL, BRICK])[:2 + int(self.rng.random_sample() < 0.4)]
+        kinds = self.rng.permutation([GRASS, GRAVEL, BRICK])[:2 + int(self.rng.random_sample() < 0.3)]
         owner = np.argmax([self.irregular() for _ in kinds], axis=0)
         for place, label in enumerate(kinds):
             step = self.between(*_STEPS[label])
@@ -153,7 +153,7 @@ class _Painter:
     def thing(self, label: int) -> None:
         """Lay a cut-out or drawn object somewhere, turned and scaled."""
         x, y = self.turned()
-        extent = self.between(0.44, 0.7) * (np.float32(1.4) if label == ZEBRA else 1)
+        extent = self.between(0.48, 0.72) * (np.float32(1.5) if label == ZEBRA else 1)
         x, y = (x - self.between(-0.36, 0.36)) / extent, (y - self.between(-0.36, 0.36)) / extent
         if label == BALL:
             self.paint(BALL, x * x + y * y < 0.25, self.ball(2 * x, 2 * y))

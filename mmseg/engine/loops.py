@@ -18,7 +18,7 @@ from mmseg.utils.randomness import mix_seed, seed_generators
 class TrainLoop(BaseLoop):
     """What training by iterations and by epochs share: the step, validation, and the place in the data.
 
-    Before each step the generators are seeded from the run's seed, the iteration and the rank (8 µs, no
+    Before each step the generators are seeded from the run's seed, the iteration and the rank (10 to 30 µs, no
     synchronisation); so dropout and the like neither need a saved state nor notice validations in between.
 
     Args:

@@ -78,7 +78,8 @@ class Runner(base.Runner):
         hide_broken_torchvision()
         super().setup_env(env_cfg)
 
-    def set_randomness(self, seed: int | None = None, diff_rank_seed: bool = False, deterministic: bool = False) -> None:
+    def set_randomness(self, seed: int | None = None, diff_rank_seed: bool = False,
+                       deterministic: bool = False) -> None:
         """Seed all generators; without a seed one is drawn, logged and kept in the checkpoints."""
         super().set_randomness(seed, diff_rank_seed, deterministic)
         self._shared_seed = self.seed - (get_rank() if diff_rank_seed else 0)

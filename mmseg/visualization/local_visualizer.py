@@ -1,7 +1,9 @@
 """Pictures of a sample: its labels and predictions in the colours of the data set."""
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
+from functools import wraps
 
 import numpy as np
 from mmengine.visualization import Visualizer
@@ -12,6 +14,16 @@ from mmseg.visualization import drawing
 from mmseg.visualization.files import write_image
 
 DEFAULT_DATASET = 'cityscapes'
+WITHOUT_WINDOWS = ('agg', 'cairo', 'pdf', 'pgf', 'ps', 'svg', 'template')
+
+
+def _on_current_image(method: Callable) -> Callable:
+    """Let a method of mmengine's visualizer draw on the image that is current, which may wait to be handed to it."""
+    @wraps(method)
+    def draw(self, *args, **kwargs):
+        self._hand_to_matplotlib()
+        return method(self, *args, **kwargs)
+    return draw
 
 
 @VISUALIZERS.register_module()
@@ -36,6 +48,40 @@ class SegLocalVisualizer(Visualizer):
         super().__init__(name, image, vis_backends, save_dir, **kwargs)
         self.alpha = alpha
         self.set_dataset_meta(classes, palette, dataset_name)
+
+    # A new image costs matplotlib as much as a small network; most pictures are only written, and need none of it.
+    _waiting: np.ndarray | None = None
+    draw_bboxes = _on_current_image(Visualizer.draw_bboxes)
+    draw_binary_masks = _on_current_image(Visualizer.draw_binary_masks)
+    draw_circles = _on_current_image(Visualizer.draw_circles)
+    draw_lines = _on_current_image(Visualizer.draw_lines)
+    draw_points = _on_current_image(Visualizer.draw_points)
+    draw_polygons = _on_current_image(Visualizer.draw_polygons)
+    draw_texts = _on_current_image(Visualizer.draw_texts)
+
+    def set_image(self, image: np.ndarray) -> None:
+        """Make an RGB image the current one, which `draw_…` draw on and `get_image` returns."""
+        self._waiting = image.astype(np.uint8, copy=False)
+
+    def get_image(self) -> np.ndarray:
+        """Return the current image with all that was drawn on it, RGB."""
+        return super().get_image() if self._waiting is None else self._waiting
+
+    def _hand_to_matplotlib(self) -> None:
+        if self._waiting is not None:
+            image, self._waiting = self._waiting, None
+            super().set_image(image)
+
+    def show(self, drawn_img: np.ndarray | None = None, win_name: str = 'image', wait_time: float = 0.,
+             continue_key: str = ' ', backend: str = 'matplotlib') -> None:
+        """Show a picture, or the current image, for some seconds (0: until `continue_key` is pressed), if there is a
+        screen; without one, warn instead of waiting for a key that nobody can press."""
+        import matplotlib
+        if backend == 'matplotlib' and matplotlib.get_backend().lower() in WITHOUT_WINDOWS:
+            warnings.warn(f'no window can be shown here (matplotlib draws with {matplotlib.get_backend()!r}): write '
+                          'pictures to files instead (out_file, --out-file or --show-dir)', stacklevel=3)
+        else:
+            super().show(drawn_img, win_name, wait_time, continue_key, backend)
 
     @property
     def dataset_meta(self) -> dict | None:

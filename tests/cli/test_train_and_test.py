@@ -184,8 +184,12 @@ def test_options_are_read_as_values():
         'a.b': 1, 'c': ['x', 2], 'd': (1.5, True), 'e': 'text=more', 'f': None}
 
 
-def test_mixed_precision_replaces_the_wrapper(project):
+def test_mixed_precision_replaces_the_wrapper(project, monkeypatch):
     cfg = read_config(project)
+    monkeypatch.setattr('mmengine.device.get_device', lambda: 'cpu')
+    with pytest.raises(InputError, match='--amp speeds up training on a GPU'):
+        use_mixed_precision(cfg)
+    monkeypatch.setattr('mmengine.device.get_device', lambda: 'cuda')
     use_mixed_precision(cfg)
     assert cfg.optim_wrapper.type == 'AmpOptimWrapper'
     assert cfg.optim_wrapper.loss_scale == 'dynamic'

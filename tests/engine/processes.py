@@ -20,7 +20,7 @@ def in_processes(number: int, function, *arguments) -> list:
                 for rank in range(number)]
     for child in children:
         child.start()
-    found = dict(answers.get(timeout=120) for _ in children)
+    found = dict(answers.get(timeout=300) for _ in children)
     for child in children:
         child.join()
     failures = [answer for answer in found.values() if isinstance(answer, str) and answer.startswith('Traceback')]

@@ -10,7 +10,7 @@ from mmseg.engine.sync_bn import ProcessSyncBatchNorm, without_cuda
 from tests.engine.processes import in_processes
 from tests.engine.toy import with_validation
 
-TWO = dict(launcher='pytorch', env_cfg=dict(dist_cfg=dict(backend='nccl', timeout=60)))
+TWO = dict(launcher='pytorch', env_cfg=dict(dist_cfg=dict(backend='nccl', timeout=300)))
 
 
 def train(config: dict) -> tuple[dict, list]:
@@ -70,7 +70,7 @@ def test_two_processes_resume_bit_for_bit(config_for):
 
 def normalise(whole: torch.Tensor, upstream: torch.Tensor) -> list:
     """Forward and backward of one process's half, and the statistics kept."""
-    distributed.init_process_group('gloo', timeout=datetime.timedelta(seconds=60))
+    distributed.init_process_group('gloo', timeout=datetime.timedelta(seconds=300))
     rank = distributed.get_rank()
     layer = without_cuda(nn.Sequential(nn.SyncBatchNorm(3)))[0]
     mine = slice(0, 1) if rank == 0 else slice(1, None)  # halves of different sizes

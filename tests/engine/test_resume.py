@@ -1,15 +1,18 @@
 """A run that was stopped and resumed ends with the very weights of one that was not."""
+import copy
 import random
 
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import IterBasedTrainLoop
 
 from mmseg.engine import Runner
 from mmseg.registry import HOOKS, LOOPS
 from mmseg.utils.checkpoint import CheckpointError, read_checkpoint
+from tests.cli.tiny import write_project
 from tests.engine.toy import with_validation
 
 EMA = dict(type='EMAHook', ema_type='ExponentialMovingAverage', momentum=0.1)
@@ -56,8 +59,9 @@ def train(config: dict) -> dict:
 
 
 def interrupt(config: dict, at: int) -> None:
-    hooks = [*config.get('custom_hooks', ()), dict(type='Interrupt', at=at)]
-    runner = Runner.from_cfg(dict(config, custom_hooks=hooks))
+    config = copy.deepcopy(config)
+    config['custom_hooks'] = [*config.get('custom_hooks', ()), dict(type='Interrupt', at=at)]
+    runner = Runner.from_cfg(config)
     with pytest.raises(KeyboardInterrupt):
         runner.train()
 
@@ -84,6 +88,33 @@ def test_bit_for_bit(config_for, changes, workers, finite_sampler):
         assert same(straight.get(part), resumed.get(part)), part
     history = [checkpoint['message_hub']['log_scalars']['train/loss'].data[0] for checkpoint in (straight, resumed)]
     assert np.array_equal(*history) and len(history[0]) == straight['meta']['iter'] == resumed['meta']['iter']
+
+
+def test_bit_for_bit_from_files(tmp_path):
+    """The network, the transforms, the mosaics and the workers of a real config."""
+    whole = Config.fromfile(write_project(tmp_path))
+    leaf = dict(whole.train_dataloader.dataset,
+                pipeline=[dict(type='LoadImageFromFile'), dict(type='LoadAnnotations')])
+    mixed = dict(type='MultiImageMixDataset', dataset=dict(type='ConcatDataset', datasets=[leaf, leaf]), pipeline=[
+        dict(type='RandomMosaic', prob=0.7, img_scale=(48, 64)), dict(type='RandomFlip', prob=0.5),
+        dict(type='RandomResize', scale=(64, 48), ratio_range=(0.5, 2.0), keep_ratio=True),
+        dict(type='RandomCrop', crop_size=(32, 32), cat_max_ratio=0.75), dict(type='PhotoMetricDistortion'),
+        dict(type='PackSegInputs')])
+
+    def config(name, **options):
+        made = copy.deepcopy(whole)
+        made.merge_from_dict(dict(work_dir=str(tmp_path / name), experiment_name=name, log_level='WARNING',
+                                  train_cfg=dict(max_iters=6, val_interval=2)))
+        made.train_dataloader = dict(batch_size=2, sampler=dict(type='InfiniteSampler'), dataset=mixed,
+                                     **{'num_workers': 0, **options})
+        return made
+
+    straight = train(config('straight'))
+    stopped = config('stopped')
+    interrupt(stopped, at=3)
+    resumed = config('stopped', num_workers=3)
+    resumed.resume = True
+    assert same(straight['state_dict'], train(resumed)['state_dict'])
 
 
 def test_without_a_seed_one_is_drawn_and_kept(config_for, tmp_path):

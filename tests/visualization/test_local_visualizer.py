@@ -69,6 +69,23 @@ def test_a_sample_is_written_to_a_file_and_becomes_the_current_image(sample, tmp
     assert np.array_equal(drawer.get_image(), written)
 
 
+def test_shapes_are_drawn_on_the_current_image():
+    drawer = visualizer()
+    drawer.set_image(IMAGE)
+    assert np.array_equal(drawer.get_image(), IMAGE)
+    drawer.draw_bboxes(np.array([5, 5, 20, 20]), face_colors='r', edge_colors='r', alpha=1.)
+    assert drawer.get_image()[12, 12].tolist() == [255, 0, 0]
+    assert drawer.get_image()[25, 35].tolist() == [100] * 3
+    drawer.set_image(IMAGE)
+    assert np.array_equal(drawer.get_image(), IMAGE)
+
+
+def test_without_a_screen_nothing_waits_for_a_key(monkeypatch):
+    monkeypatch.setattr('matplotlib.get_backend', lambda: 'agg')
+    with pytest.warns(UserWarning, match="no window can be shown here .*'agg'"):
+        visualizer().add_datasample('x', IMAGE, show=True)
+
+
 def test_backends_get_what_has_no_file(sample, tmp_path):
     drawer = visualizer(vis_backends=[dict(type='LocalVisBackend')], save_dir=str(tmp_path))
     drawer.add_datasample('street', IMAGE, sample, step=7)

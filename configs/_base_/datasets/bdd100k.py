@@ -1,58 +1,15 @@
-# BDD100K: 7000 images of 1280 x 720 to train on, 1000 to validate; the 19 classes of Cityscapes
+# BDD100K: 7000 images of 1280 x 720 to train on, 1000 to validate; the classes of Cityscapes, and prepared alike
+_base_ = './cityscapes.py'
 dataset_type = 'BDD100KDataset'
 data_root = 'data/bdd100k/'
-crop_size = (512, 1024)
-img_scale = (2048, 1024)
-train_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='LoadAnnotations'),
-    dict(type='RandomResize', scale=img_scale, ratio_range=(0.5, 2.0), keep_ratio=True),
-    dict(type='RandomCrop', crop_size=crop_size, cat_max_ratio=0.75),
-    dict(type='RandomFlip', prob=0.5),
-    dict(type='PhotoMetricDistortion'),
-    dict(type='PackSegInputs')
-]
-test_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='Resize', scale=img_scale, keep_ratio=True),
-    dict(type='LoadAnnotations'),
-    dict(type='PackSegInputs')
-]
-
-img_ratios = [0.5, 0.75, 1.0, 1.25, 1.5, 1.75]
-tta_pipeline = [
-    dict(type='LoadImageFromFile', backend_args=None),
-    dict(
-        type='TestTimeAug',
-        transforms=[
-            [dict(type='Resize', scale_factor=ratio, keep_ratio=True) for ratio in img_ratios],
-            [dict(type='RandomFlip', prob=prob, direction='horizontal') for prob in (0.0, 1.0)],
-            [dict(type='LoadAnnotations')],
-            [dict(type='PackSegInputs')]
-        ])
-]
-
 train_dataloader = dict(
-    batch_size=2,
-    num_workers=2,
-    persistent_workers=True,
-    sampler=dict(type='InfiniteSampler', shuffle=True),
     dataset=dict(
         type=dataset_type,
         data_root=data_root,
-        data_prefix=dict(img_path='images/10k/train', seg_map_path='labels/sem_seg/masks/train'),
-        pipeline=train_pipeline))
+        data_prefix=dict(img_path='images/10k/train', seg_map_path='labels/sem_seg/masks/train')))
 val_dataloader = dict(
-    batch_size=1,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type=dataset_type,
         data_root=data_root,
-        data_prefix=dict(img_path='images/10k/val', seg_map_path='labels/sem_seg/masks/val'),
-        pipeline=test_pipeline))
+        data_prefix=dict(img_path='images/10k/val', seg_map_path='labels/sem_seg/masks/val')))
 test_dataloader = val_dataloader
-
-val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
-test_evaluator = val_evaluator

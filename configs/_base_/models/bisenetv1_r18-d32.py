@@ -1,4 +1,4 @@
-# BiSeNet, https://arxiv.org/abs/1808.00897: a spatial path, a context path and an auxiliary head on each of its two levels
+# BiSeNet, https://arxiv.org/abs/1808.00897: a spatial and a context path, with an auxiliary head on two levels
 norm_cfg = dict(type='SyncBN', requires_grad=True)
 data_preprocessor = dict(
     type='SegDataPreProcessor',

@@ -4,14 +4,13 @@ norm_cfg = dict(type='SyncBN', requires_grad=True, momentum=0.01)
 model = dict(
     backbone=dict(
         type='FastSCNN',
+        # learning to downsample
         downsample_dw_channels=(32, 48),
-        global_in_channels=64,
-        global_block_channels=(64, 96, 128),
-        global_block_strides=(2, 2, 1),
+        # global features
+        global_in_channels=64, global_block_channels=(64, 96, 128), global_block_strides=(2, 2, 1),
         global_out_channels=128,
-        higher_in_channels=64,
-        lower_in_channels=128,
-        fusion_out_channels=128,
+        # fusion of the two
+        higher_in_channels=64, lower_in_channels=128, fusion_out_channels=128,
         out_indices=(0, 1, 2),
         norm_cfg=norm_cfg,
         align_corners=False),

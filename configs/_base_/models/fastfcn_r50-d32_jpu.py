@@ -5,11 +5,8 @@ model = dict(
     backbone=dict(strides=(1, 2, 2, 2), out_indices=(1, 2, 3)),
     neck=dict(
         type='JPU',
-        in_channels=(512, 1024, 2048),
-        mid_channels=512,
-        start_level=0,
-        end_level=-1,
-        dilations=(1, 2, 4, 8),
+        in_channels=(512, 1024, 2048), mid_channels=512, dilations=(1, 2, 4, 8),
+        start_level=0, end_level=-1,
         align_corners=False,
         norm_cfg=_base_.norm_cfg),
     decode_head=dict(in_index=2),

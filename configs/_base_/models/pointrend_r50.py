@@ -1,9 +1,12 @@
 # PointRend, https://arxiv.org/abs/1912.08193: after a feature pyramid, a second stage decides the uncertain points anew
 _base_ = './resnet50-d8.py'
 model = dict(
+    _delete_=True,
     type='CascadeEncoderDecoder',
     num_stages=2,
-    backbone=dict(dilations=(1, 1, 1, 1), strides=(1, 2, 2, 2)),
+    data_preprocessor=_base_.data_preprocessor,
+    pretrained=_base_.model.pretrained,
+    backbone=dict(_base_.model.backbone, dilations=(1, 1, 1, 1), strides=(1, 2, 2, 2)),
     neck=dict(type='FPN', in_channels=[256, 512, 1024, 2048], out_channels=256, num_outs=4),
     decode_head=[
         dict(
@@ -26,6 +29,5 @@ model = dict(
             align_corners=False,
             loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0))
     ],
-    auxiliary_head=None,
     train_cfg=dict(num_points=2048, oversample_ratio=3, importance_sample_ratio=0.75),
-    test_cfg=dict(subdivision_steps=2, subdivision_num_points=8196, scale_factor=2))
+    test_cfg=dict(mode='whole', subdivision_steps=2, subdivision_num_points=8196, scale_factor=2))

@@ -3,13 +3,8 @@ _base_ = './upernet.py'
 model = dict(
     backbone=dict(
         type='BEiT',
-        img_size=(640, 640),
-        patch_size=16,
-        in_channels=3,
-        embed_dims=768,
-        num_layers=12,
-        num_heads=12,
-        mlp_ratio=4,
+        img_size=(640, 640), patch_size=16, in_channels=3,
+        embed_dims=768, num_layers=12, num_heads=12, mlp_ratio=4,
         out_indices=(3, 5, 7, 11),
         qv_bias=True,
         attn_drop_rate=0.0,

@@ -3,13 +3,8 @@ _base_ = './upernet.py'
 model = dict(
     backbone=dict(
         type='MAE',
-        img_size=(512, 512),
-        patch_size=16,
-        in_channels=3,
-        embed_dims=768,
-        num_layers=12,
-        num_heads=12,
-        mlp_ratio=4,
+        img_size=(512, 512), patch_size=16, in_channels=3,
+        embed_dims=768, num_layers=12, num_heads=12, mlp_ratio=4,
         out_indices=(3, 5, 7, 11),
         attn_drop_rate=0.0,
         drop_path_rate=0.1,

@@ -16,7 +16,7 @@ _HUE, _SATURATION = 0, 1
 # OpenCV keeps the hue of 8-bit images in steps of two degrees.
 _HUES = 180
 # Rows that take all steps before the next rows do: so few stay in the processor's cache.
-_STRIP = 64
+_STRIP = 128
 
 
 def _linear_table(alpha: float = 1, beta: float = 0) -> np.ndarray:
@@ -120,12 +120,15 @@ class PhotoMetricDistortion(Transform):
         saturation, hue = self._draw_saturation(), self._draw_hue()
         if not contrast_first:
             after = self._draw_contrast()
-        results['img'] = np.empty(image.shape, image.dtype)
+        # (H, W, C) to all who look, but laid out as (C, H, W): PackSegInputs, which mostly comes next, need not copy.
+        planes = np.empty((3, *image.shape[:2]), np.uint8)
         for top in range(0, len(image), _STRIP):
-            strip = _look_up(image[top:top + _STRIP], before)
+            rows = slice(top, top + _STRIP)
+            strip = _look_up(image[rows], before)
             strip = _look_up_hsv(strip, _SATURATION, saturation)
             strip = _look_up_hsv(strip, _HUE, hue)
-            results['img'][top:top + _STRIP] = _look_up(strip, after)
+            cv2.split(_look_up(strip, after), list(planes[:, rows]))
+        results['img'] = planes.transpose(1, 2, 0)
         return results
 
 

@@ -20,12 +20,14 @@ _WIDER = {np.dtype(np.uint16): np.int32, np.dtype(np.uint32): np.int64}
 
 
 def channels_first(image: np.ndarray) -> np.ndarray:
-    """Return a contiguous copy with the bands first: (H, W) or (H, W, C) -> (C, H, W), (N, Z, Y, X) as it is."""
+    """Return a contiguous array with the bands first: (H, W) or (H, W, C) -> (C, H, W), (N, Z, Y, X) as it is."""
     if image.dtype in _WIDER:
         image = image.astype(_WIDER[image.dtype])
     if image.ndim == 4:
         return np.ascontiguousarray(image)
     image = np.atleast_3d(image)
+    if image.transpose(2, 0, 1).flags.c_contiguous:
+        return image.transpose(2, 0, 1)
     planes = np.empty((image.shape[2], *image.shape[:2]), image.dtype)
     if image.dtype == np.uint8:  # OpenCV splits four times faster than NumPy transposes
         cv2.split(image, list(planes))

@@ -1,6 +1,7 @@
 """Stop a training whose loss is not a number any more, before the damage is saved."""
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,9 +60,9 @@ class FiniteLossHook(Hook):
             self._judge(runner, self._readings.popleft())
 
     def _read(self, runner, losses: dict[str, torch.Tensor | float]) -> _Reading:
-        terms = [torch.as_tensor(value).detach().float().mean() for value in losses.values()]
+        terms = [torch.as_tensor(value).detach() for value in losses.values()]
         device = max((term.device for term in terms), key=lambda device: device.type != 'cpu')
-        values = torch.stack([term.to(device, non_blocking=True) for term in terms])
+        values = torch.stack([term.sum().to(device, torch.float32, non_blocking=True) for term in terms])
         arrived = None
         if values.is_cuda:
             values = torch.empty(values.shape, pin_memory=True).copy_(values, non_blocking=True)
@@ -72,10 +73,10 @@ class FiniteLossHook(Hook):
         return _Reading(runner.iter + 1, rate, list(losses), values, arrived)
 
     def _judge(self, runner, reading: _Reading) -> None:
-        if bool(reading.values.isfinite().all()):
-            return
         bad = [f'{name} is {value}' for name, value in zip(reading.names, reading.values.tolist())
-               if value != value or abs(value) == float('inf')]
+               if not math.isfinite(value)]
+        if not bad:
+            return
         rate = '' if reading.learning_rate is None else f' at learning rate {reading.learning_rate:g}'
         raise NonFiniteLossError(f'iteration {reading.iteration}: {", ".join(bad)}{rate}. {_last_good(runner)} Lower '
                                  'the learning rate, clip the gradients (optim_wrapper.clip_grad) or check the labels')

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from mmcv.cnn import build_conv_layer, build_norm_layer
-from mmengine.model import BaseModule
+from mmengine.model import BaseModule, ModuleList, Sequential
 from torch import nn
 
 from mmseg.models.backbones.resnet import BasicBlock, Bottleneck, add_conv
@@ -60,7 +60,7 @@ class HRModule(BaseModule):
         options = dict(conv_cfg=conv_cfg, norm_cfg=norm_cfg)
         self.num_branches = num_branches
         self.in_channels = [channels * blocks.expansion for channels in num_channels]  # of a module that follows
-        self.branches = nn.ModuleList(
+        self.branches = ModuleList(
             ResLayer(blocks, source, planes, count, with_cp=with_cp, init_cfg=block_init_cfg, **options)
             for source, planes, count in zip(in_channels, num_channels, num_blocks))
         self.fuse_layers = nn.ModuleList(
@@ -176,11 +176,11 @@ class HRNet(FreezableBackbone):
                                             nn.ReLU(inplace=True)))
         return nn.ModuleList(layers)
 
-    def _make_stage(self, stage: dict, channels: Sequence[int], multiscale_output: bool) -> nn.Sequential:
+    def _make_stage(self, stage: dict, channels: Sequence[int], multiscale_output: bool) -> Sequential:
         """Build the modules of a stage, the last of which may return its finest branch alone."""
         block = self.blocks_dict[stage['block']]
         last = stage['num_modules'] - 1
-        return nn.Sequential(*(
+        return Sequential(*(
             HRModule(stage['num_branches'], block, stage['num_blocks'], channels, stage['num_channels'],
                      multiscale_output or i < last, self.with_cp, block_init_cfg=self._block_init(block),
                      **self.conv_options)

@@ -74,10 +74,10 @@ class SplitAttentionConv2d(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(B, in_channels, H, W) -> (B, channels, H / stride, W / stride)."""
         x = self.relu(self.norm0(self.conv(x)))
-        means = F.adaptive_avg_pool2d(x, 1).unflatten(1, (self.radix, -1)).sum(1)  # B (radix C) 1 1 -> B C 1 1
+        splits = x.unflatten(1, (self.radix, -1))  # B (radix C) H W -> B radix C H W
+        means = F.adaptive_avg_pool2d(splits.sum(1), 1)
         weights = self.rsoftmax(self.fc2(self.relu(self.norm1(self.fc1(means)))))  # B (radix C)
-        weighed = weights[..., None, None] * x
-        return weighed.unflatten(1, (self.radix, -1)).sum(1)  # B (radix C) H W -> B C H W
+        return (weights.view(*splits.shape[:3], 1, 1) * splits).sum(1)
 
 
 class Bottleneck(resnext.Bottleneck):

@@ -16,6 +16,7 @@ from mmseg.structures import build_pixel_sampler
 from mmseg.utils.typing_utils import ConfigType, SampleList
 
 CROSS_ENTROPY = dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0)
+RELU = dict(type='ReLU')
 CLASSIFIER_INIT = dict(type='Normal', std=0.01, override=dict(name='conv_seg'))
 
 
@@ -52,7 +53,7 @@ class BaseDecodeHead(BaseModule, metaclass=ABCMeta):
                  dropout_ratio: float = 0.1,
                  conv_cfg: ConfigType | None = None,
                  norm_cfg: ConfigType | None = None,
-                 act_cfg: ConfigType = dict(type='ReLU'),  # noqa: B006 (read only)
+                 act_cfg: ConfigType = RELU,
                  in_index: int | Sequence[int] = -1,
                  input_transform: str | None = None,
                  loss_decode: ConfigType | Sequence[ConfigType] = CROSS_ENTROPY,

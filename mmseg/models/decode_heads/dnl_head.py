@@ -5,7 +5,7 @@ import torch
 from mmcv.cnn import NonLocal2d
 from torch import nn
 
-from mmseg.models.decode_heads.nl_head import NLHead
+from mmseg.models.decode_heads.context_head import ContextHead
 from mmseg.registry import MODELS
 
 
@@ -28,29 +28,41 @@ class DisentangledNonLocal2d(NonLocal2d):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
+        query, key = self._query_and_key(x)
+        query = query - query.mean(-2, keepdim=True)
+        key = key - key.mean(-1, keepdim=True)
         value = self.g(x).flatten(2).transpose(1, 2)  # B C H W -> B (H W) C
-        query = self.theta(x).flatten(2).transpose(1, 2)
-        key = self.phi(x).flatten(2)  # B C (H W)
-        query = query - query.mean(1, keepdim=True)
-        key = key - key.mean(2, keepdim=True)
         pairwise = getattr(self, self.mode)(query, key) @ value  # B (H W) C
         unary = self.conv_mask(x).flatten(2).softmax(-1) @ value  # B 1 C
         context = (pairwise + unary).transpose(1, 2).unflatten(2, x.shape[2:])  # B (H W) C -> B C H W
         return x + self.conv_out(context)
 
+    def _query_and_key(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The queries, with the places along the last axis but one, and the keys, with them along the last."""
+        if self.mode == 'gaussian':
+            return x.flatten(2).transpose(1, 2), x.flatten(2)
+        query, key = self.theta(x).flatten(2), self.phi(x).flatten(2)  # B C (H W)
+        if self.mode == 'concatenation':
+            return query.unsqueeze(3), key.unsqueeze(2)
+        return query.transpose(1, 2), key
+
 
 @MODELS.register_module()
-class DNLHead(NLHead):
-    """:class:`NLHead` with the disentangled block; arguments as there."""
+class DNLHead(ContextHead):
+    """The disentangled block between two convolutions.
+
+    Args:
+        reduction, use_scale, mode: see :class:`mmseg.models.decode_heads.nl_head.NLHead`.
+        temperature: the pairwise products are divided by it before the softmax.
+    """
 
     def __init__(self, reduction: int = 2, use_scale: bool = True, mode: str = 'embedded_gaussian',
                  temperature: float = 0.05, **kwargs):
-        super().__init__(reduction, use_scale, mode, **kwargs)
-        del self.nl_block
-        self.temperature = temperature
+        super().__init__(**kwargs)
+        self.reduction, self.use_scale, self.mode, self.temperature = reduction, use_scale, mode, temperature
         self.dnl_block = DisentangledNonLocal2d(
-            self.channels, reduction=reduction, use_scale=use_scale, mode=mode, norm_cfg=self.norm_cfg,
-            temperature=temperature, **({} if self.conv_cfg is None else dict(conv_cfg=self.conv_cfg)))
+            self.channels, reduction=reduction, use_scale=use_scale, mode=mode, temperature=temperature,
+            conv_cfg=self.conv_cfg, norm_cfg=self.norm_cfg)
 
     def context(self, x: torch.Tensor) -> torch.Tensor:
         return self.dnl_block(x)

@@ -22,8 +22,7 @@ class NLHead(ContextHead):
         super().__init__(**kwargs)
         self.reduction, self.use_scale, self.mode = reduction, use_scale, mode
         self.nl_block = NonLocal2d(self.channels, reduction=reduction, use_scale=use_scale, mode=mode,
-                                   norm_cfg=self.norm_cfg, **({} if self.conv_cfg is None else
-                                                              dict(conv_cfg=self.conv_cfg)))
+                                   conv_cfg=self.conv_cfg, norm_cfg=self.norm_cfg)
 
     def context(self, x: torch.Tensor) -> torch.Tensor:
         return self.nl_block(x)

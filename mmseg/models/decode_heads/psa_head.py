@@ -83,12 +83,13 @@ class PSAHead(BaseDecodeHead):
         weight = attention(feature)  # B M h w
         if not self.compact:
             weight = psa_mask(weight, self.mask_size)  # B (h w) (h w): from, to
-        elif weight.shape[1] != size[0] * size[1]:
-            raise ValueError(f'compact attention needs a feature of mask_size {self.mask_size}, found {size}: change '
-                             'mask_size or the size of the input')
+        elif tuple(self.mask_size) != size:
+            raise ValueError(f'compact attention of mask_size {tuple(self.mask_size)} needs a feature of that size '
+                             f'after shrinking by {self.shrink_factor}, found {size}: change mask_size, or resize the '
+                             'image')
         else:
             weight = weight.flatten(2)
-        if way == ('collect' if self.compact else 'distribute'):
+        if way == 'distribute':
             weight = weight.transpose(1, 2)
         if self.psa_softmax:
             weight = weight.softmax(1)

@@ -5,35 +5,12 @@ from collections.abc import Sequence
 
 import torch
 from mmcv.cnn import ConvModule
-from torch import nn
 
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
-from mmseg.ops import resize
+from mmseg.models.utils.ppm import PPM
 from mmseg.registry import MODELS
 
-
-class PPM(nn.ModuleList):
-    """Pyramid pooling: means over grids of several sizes, projected and enlarged to the size of the input.
-
-    Args:
-        pool_scales: cells of each grid along a side.
-        in_channels: of the input.
-        channels: of each result.
-        align_corners: how the results are enlarged.
-        kwargs: go to every :class:`mmcv.cnn.ConvModule`.
-    """
-
-    def __init__(self, pool_scales: Sequence[int], in_channels: int, channels: int, conv_cfg: dict | None,
-                 norm_cfg: dict | None, act_cfg: dict | None, align_corners: bool, **kwargs):
-        shared = dict(kwargs, conv_cfg=conv_cfg, norm_cfg=norm_cfg, act_cfg=act_cfg)
-        super().__init__(nn.Sequential(nn.AdaptiveAvgPool2d(scale), ConvModule(in_channels, channels, 1, **shared))
-                         for scale in pool_scales)
-        self.align_corners = align_corners
-
-    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
-        """(B, in_channels, H, W) -> a feature (B, channels, H, W) of each grid."""
-        options = dict(mode='bilinear', align_corners=self.align_corners, warning=False)  # grids never align
-        return [resize(pool(x), x.shape[2:], **options) for pool in self]
+__all__ = ['PPM', 'PSPHead']
 
 
 @MODELS.register_module()

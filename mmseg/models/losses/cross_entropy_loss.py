@@ -76,6 +76,7 @@ def binary_cross_entropy(pred: Tensor,
     """
     pred = full_precision(pred)
     if pred.dim() == label.dim() + 1:
+        label = label.long()
         label = check_labels(label.where(label >= 0, ignore_index), max(pred.size(1), 2), ignore_index)
         pred = pred.squeeze(1)  # of one channel only
     valid = (label >= 0) & (label != ignore_index)

@@ -52,7 +52,8 @@ class CascadeEncoderDecoder(EncoderDecoder):
         return native_logits(self.decode_head[-1], (features, previous), batch_img_metas, self.test_cfg)
 
     def _forward(self, inputs: torch.Tensor, data_samples: OptSampleList = None) -> torch.Tensor:
-        return self._refine(self.extract_feat(inputs), self.num_stages)
+        metas = [dict(img_shape=inputs.shape[2:], pad_shape=inputs.shape[2:]) for _ in inputs]
+        return self._decode(self.extract_feat(inputs), metas)
 
     def _decode_losses(self, features: Sequence[torch.Tensor], data_samples: SampleList) -> dict:
         losses, inputs = {}, (features,)

@@ -47,6 +47,7 @@ class EncoderDecoder(BaseSegmentor):
             self.neck = MODELS.build(neck)
         self._init_decode_head(decode_head)
         self._init_auxiliary_head(auxiliary_head)
+        self._check_features()
         self.train_cfg, self.test_cfg = train_cfg, test_cfg
 
     def _init_decode_head(self, decode_head: ConfigType) -> None:
@@ -65,6 +66,23 @@ class EncoderDecoder(BaseSegmentor):
             self.auxiliary_head = MODELS.build(auxiliary_head)
         elif auxiliary_head is not None:
             self.auxiliary_head = nn.ModuleList(MODELS.build(head) for head in auxiliary_head)
+
+    def _check_features(self) -> None:
+        """See to it that neck and heads are made for the features that they will get, as far as these are known."""
+        source = self.backbone
+        if self.with_neck:
+            source, made_for = self.neck, getattr(self.neck, 'in_channels', None)
+            given = getattr(self.backbone, 'out_channels', None)
+            if isinstance(given, tuple) and isinstance(made_for, (list, tuple)) and tuple(made_for) != given:
+                raise ValueError(f'neck.in_channels={list(made_for)} does not fit the features of '
+                                 f'{type(self.backbone).__name__}, which have {list(given)} channels')
+        for part in ('decode_head', 'auxiliary_head'):
+            heads = getattr(self, part, None)
+            if isinstance(heads, nn.ModuleList):
+                for i, head in enumerate(heads):
+                    _check_head(f'{part}[{i}]', head, source)
+            elif heads is not None:
+                _check_head(part, heads, source)
 
     def extract_feat(self, inputs: torch.Tensor) -> Sequence[torch.Tensor]:
         """Take images (N, 3, H, W) to the features of backbone and neck."""
@@ -169,6 +187,28 @@ def native_logits(head: nn.Module, arguments: tuple, batch_img_metas: list[dict]
 
 
 _PLAIN_PREDICT = (BaseDecodeHead.predict, BaseCascadeDecodeHead.predict)
+
+
+def _check_head(name: str, head: nn.Module, source: nn.Module) -> None:
+    """Compare what a head takes with `source.out_channels`, where both are known.
+
+    Heads of a user's own are not judged: they may choose their features in ways of their own.
+    """
+    channels = getattr(source, 'out_channels', None)
+    known = isinstance(channels, tuple) and isinstance(head, BaseDecodeHead)
+    if not known or type(head).__module__.partition('.')[0] != 'mmseg':
+        return
+    indices = [head.in_index] if isinstance(head.in_index, int) else list(head.in_index)
+    features = f'{type(source).__name__} gives {len(channels)} features, of {list(channels)} channels'
+    if not all(-len(channels) <= i < len(channels) for i in indices):
+        raise ValueError(f'{name}.in_index={head.in_index} asks for a feature that is not there: {features}')
+    given = [channels[i] for i in indices]
+    if head.input_transform == 'resize_concat':
+        given = [sum(given)]
+    wanted = [head.in_channels] if isinstance(head.in_channels, int) else list(head.in_channels)
+    if wanted != given:
+        raise ValueError(f'{name} is made for {wanted} channels but with in_index={head.in_index} and input_transform='
+                         f'{head.input_transform!r} it gets {given}: {features}. Change in_channels or in_index')
 
 
 def _not_overridden(obj: object, base: type, *names: str) -> bool:

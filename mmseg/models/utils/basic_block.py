@@ -1,9 +1,11 @@
-"""Residual blocks of the two- and three-branch real-time networks, DDRNet and PIDNet.
+"""Residual blocks, stages and stem of the two- and three-branch real-time networks, DDRNet and PIDNet.
 
 They differ from those of ResNet in their state keys, in the expansion of the bottleneck (2, not 4) and in the last
 activation, which can be left out.
 """
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from mmcv.cnn import ConvModule, build_activation_layer
@@ -69,3 +71,38 @@ class Bottleneck(_ResidualBlock):
             dict(in_channels=channels, out_channels=channels * self.expansion, kernel_size=1),
         ]
         super().__init__(convs, downsample, norm_cfg, act_cfg, act_cfg_out, init_cfg)
+
+
+def residual_stage(block: type[_ResidualBlock], in_channels: int, channels: int, num_blocks: int, stride: int = 1, *,
+                   project: Callable[[int, int, int, dict], nn.Module], norm_cfg: dict,
+                   act_cfg: dict) -> nn.Sequential:
+    """Chain blocks of which the first takes the stride; the last of several leaves its sum without activation.
+
+    Args:
+        channels: of the blocks; the stage gives `channels * block.expansion`.
+        project: makes the shortcut of a first block that changes the shape, from (in_channels, out_channels, stride,
+            norm_cfg).
+    """
+    out_channels = channels * block.expansion
+    shared = dict(norm_cfg=norm_cfg, act_cfg=act_cfg)
+    changes = stride != 1 or in_channels != out_channels
+    shortcut = project(in_channels, out_channels, stride, norm_cfg) if changes else None
+    blocks = [block(in_channels, channels, stride, shortcut, **shared)]
+    for i in range(1, num_blocks):
+        blocks.append(block(out_channels, channels, act_cfg_out=act_cfg if i < num_blocks - 1 else None, **shared))
+    return nn.Sequential(*blocks)
+
+
+def stem_of_stride_8(in_channels: int, channels: int, num_blocks: int, stage: Callable[..., nn.Sequential],
+                     norm_cfg: dict, act_cfg: dict) -> nn.Sequential:
+    """Two convolutions and two stages of basic blocks: (B, in_channels, H, W) -> (B, 2 channels, H / 8, W / 8).
+
+    Args:
+        stage: :func:`residual_stage` with its options.
+    """
+    halving = dict(stride=2, padding=1, norm_cfg=norm_cfg, act_cfg=act_cfg)
+    return nn.Sequential(
+        ConvModule(in_channels, channels, 3, **halving),
+        ConvModule(channels, channels, 3, **halving),
+        stage(BasicBlock, channels, channels, num_blocks), nn.ReLU(),
+        stage(BasicBlock, channels, channels * 2, num_blocks, stride=2), nn.ReLU())

@@ -54,17 +54,20 @@ class InvertedResidualV3(nn.Module):
     Args:
         se_cfg: arguments of :class:`SELayer`.
         with_expand_conv: False leaves the expansion out, and asks for `mid_channels == in_channels`.
+        dilation: of the middle convolution.
+        with_shortcut: False does without the shortcut even where input and output have the same shape.
     """
 
     def __init__(self, in_channels: int, out_channels: int, mid_channels: int, kernel_size: int = 3, stride: int = 1,
                  se_cfg: dict | None = None, with_expand_conv: bool = True, conv_cfg: dict | None = None,
-                 norm_cfg: dict = _BN, act_cfg: dict = _RELU, with_cp: bool = False):
+                 norm_cfg: dict = _BN, act_cfg: dict = _RELU, with_cp: bool = False, *, dilation: int = 1,
+                 with_shortcut: bool = True):
         super().__init__()
         _check_stride(stride)
         if not with_expand_conv and mid_channels != in_channels:
             raise ValueError(f'without expansion mid_channels ({mid_channels}) must equal in_channels ({in_channels})')
         self.with_cp = with_cp
-        self.with_shortcut = stride == 1 and in_channels == out_channels
+        self.with_shortcut = with_shortcut and stride == 1 and in_channels == out_channels
         self.with_se = se_cfg is not None
         self.with_expand_conv = with_expand_conv
 
@@ -73,8 +76,8 @@ class InvertedResidualV3(nn.Module):
             self.expand_conv = ConvModule(in_channels, mid_channels, 1, **shared)
         # The published weights were trained with TensorFlow's padding, which is uneven where the stride is 2.
         depthwise = dict(shared, conv_cfg=dict(type='Conv2dAdaptivePadding')) if stride == 2 else shared
-        self.depthwise_conv = ConvModule(mid_channels, mid_channels, kernel_size, stride, padding=kernel_size // 2,
-                                         groups=mid_channels, **depthwise)
+        self.depthwise_conv = ConvModule(mid_channels, mid_channels, kernel_size, stride, groups=mid_channels,
+                                         padding=kernel_size // 2 * dilation, dilation=dilation, **depthwise)
         if self.with_se:
             self.se = SELayer(**se_cfg)
         self.linear_conv = ConvModule(mid_channels, out_channels, 1, **dict(shared, act_cfg=None))

@@ -1,5 +1,6 @@
-"""Pyramid poolings of real-time networks.
+"""Pyramid poolings.
 
+PPM: Pyramid Scene Parsing Network, https://arxiv.org/abs/1612.01105;
 DAPPM: Deep Dual-resolution Networks for Real-time Segmentation, https://arxiv.org/abs/2101.06085;
 PAPPM, its parallel form: PIDNet, https://arxiv.org/abs/2206.02066.
 """
@@ -17,6 +18,30 @@ from mmseg.ops import resize
 _BN = dict(type='BN', momentum=0.1)
 _RELU = dict(type='ReLU', inplace=True)
 _NORM_FIRST = dict(order=('norm', 'act', 'conv'), bias=False)
+
+
+class PPM(nn.ModuleList):
+    """Pyramid pooling: means over grids of several sizes, projected and enlarged to the size of the input.
+
+    Args:
+        pool_scales: cells of each grid along a side.
+        in_channels: of the input.
+        channels: of each result.
+        align_corners: how the results are enlarged.
+        kwargs: go to every :class:`mmcv.cnn.ConvModule`.
+    """
+
+    def __init__(self, pool_scales: Sequence[int], in_channels: int, channels: int, conv_cfg: dict | None,
+                 norm_cfg: dict | None, act_cfg: dict | None, align_corners: bool, **kwargs):
+        shared = dict(kwargs, conv_cfg=conv_cfg, norm_cfg=norm_cfg, act_cfg=act_cfg)
+        super().__init__(nn.Sequential(nn.AdaptiveAvgPool2d(scale), ConvModule(in_channels, channels, 1, **shared))
+                         for scale in pool_scales)
+        self.align_corners = align_corners
+
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """(B, in_channels, H, W) -> a feature (B, channels, H, W) of each grid."""
+        options = dict(mode='bilinear', align_corners=self.align_corners, warning=False)  # grids never align
+        return [resize(pool(x), x.shape[2:], **options) for pool in self]
 
 
 class DAPPM(BaseModule):

@@ -7,6 +7,8 @@ from mmcv.cnn import ConvModule
 from mmengine.model import constant_init
 from torch import nn
 
+from mmseg.ops import resize
+
 
 class SelfAttentionBlock(nn.Module):
     """Each place of the query map gathers values from all places of the key map.
@@ -64,16 +66,26 @@ class SelfAttentionBlock(nn.Module):
 
     def forward(self, query_feats: torch.Tensor, key_feats: torch.Tensor) -> torch.Tensor:
         """(B, query_in_channels, H, W) and (B, key_in_channels, h, w) -> (B, out_channels, H, W)."""
-        query = self._sequence(self.query_project(query_feats), self.query_downsample)
-        key = self._sequence(self.key_project(key_feats), self.key_downsample)
-        value = self._sequence(self.value_project(key_feats), self.key_downsample)
-        context = F.scaled_dot_product_attention(query, key, value, scale=None if self.matmul_norm else 1.0)
-        context = context.squeeze(1).transpose(1, 2)  # B 1 (H W) C -> B C (H W)
-        context = context.reshape(*context.shape[:2], *query_feats.shape[2:])
-        return context if self.out_project is None else self.out_project(context)
+        query = self._downsample(self.query_project(query_feats), self.query_downsample)
+        key = self._downsample(self.key_project(key_feats), self.key_downsample)
+        value = self._downsample(self.value_project(key_feats), self.key_downsample)
+        context = F.scaled_dot_product_attention(*map(_sequence, (query, key, value)),
+                                                 scale=None if self.matmul_norm else 1.0)
+        context = context.squeeze(1).transpose(1, 2).unflatten(2, query.shape[2:])  # B 1 (H W) C -> B C H W
+        context = context if self.out_project is None else self.out_project(context)
+        return resize(context, query_feats.shape[2:], mode='bilinear', align_corners=False)  # of pooled queries
 
     @staticmethod
-    def _sequence(x: torch.Tensor, downsample: nn.Module | None) -> torch.Tensor:
-        if downsample is not None:
-            x = downsample(x)
-        return x.flatten(2).transpose(1, 2).unsqueeze(1)  # B C h w -> B 1 (h w) C: one head
+    def _downsample(x: torch.Tensor, pool: nn.Module | None) -> torch.Tensor:
+        if pool is None:
+            return x
+        window = getattr(pool, 'kernel_size', 1)
+        smallest = tuple(window) if isinstance(window, (list, tuple)) else (window, window)
+        if any(side < least for side, least in zip(x.shape[2:], smallest)):
+            raise ValueError(f'a feature of {tuple(x.shape[2:])} is too small to be pooled over windows of {smallest}: '
+                             'it needs at least that size, so enlarge the image or pool less')
+        return pool(x)
+
+
+def _sequence(x: torch.Tensor) -> torch.Tensor:
+    return x.flatten(2).transpose(1, 2).unsqueeze(1)  # B C h w -> B 1 (h w) C: one head

@@ -134,7 +134,7 @@ def test_killed_at_any_moment_it_goes_on(config_for, tmp_path):
 
 def wait_for_progress(folder: Path, iteration: int, child) -> None:
     """Return once the child has saved more than that iteration."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while child.is_alive() and time.monotonic() < deadline:
         done = [int(path.stem.split('_')[1]) for path in folder.glob('iter_*.pth')]
         if max(done, default=0) > iteration + 1:

@@ -1,0 +1,95 @@
+"""A small specimen of every registered backbone and decode head: what `test_every_network.py` runs.
+
+Whoever registers a new one adds a row here.
+"""
+from __future__ import annotations
+
+from importlib import import_module
+
+import torch
+from torch import nn
+
+from mmseg.registry import MODELS
+
+BN = dict(type='BN')
+
+# Registered names whose modules are still to come; a name leaves the list when its module appears.
+NOT_YET = frozenset()
+
+# Registered by these packages, but no backbone or head by themselves.
+PARTS = frozenset(['DeconvModule', 'InterpConv', 'KernelUpdateHead', 'KernelUpdator'])
+
+_BLOCKS = dict(base_channels=4, stem_channels=4)
+_STAGE = dict(num_modules=1, block='BASIC')
+BACKBONES = {
+    'HRNet': dict(extra=dict(
+        stage1=dict(_STAGE, num_branches=1, block='BOTTLENECK', num_blocks=(1,), num_channels=(2,)),
+        stage2=dict(_STAGE, num_branches=2, num_blocks=(1, 1), num_channels=(4, 6)),
+        stage3=dict(_STAGE, num_branches=3, num_blocks=(1, 1, 1), num_channels=(4, 6, 8)),
+        stage4=dict(_STAGE, num_branches=4, num_blocks=(1, 1, 1, 1), num_channels=(4, 6, 8, 10)))),
+    'ResNeSt': dict(_BLOCKS, depth=50),
+    'ResNeXt': dict(_BLOCKS, depth=50, groups=2),
+    'ResNet': dict(_BLOCKS, depth=18),
+    'ResNetV1c': dict(_BLOCKS, depth=18),
+    'ResNetV1d': dict(_BLOCKS, depth=18),
+    'UNet': dict(base_channels=4),
+}
+
+CHANNELS = (4, 8, 12, 16)  # of the features that a head is tested with; their strides are 4, 8, 16 and 32
+_BASE = dict(channels=8, num_classes=5, norm_cfg=BN)
+_ONE = dict(_BASE, in_channels=16, in_index=3)
+_TWO = dict(_BASE, in_channels=[12, 16], in_index=[2, 3])
+_ALL = dict(_BASE, in_channels=CHANNELS, in_index=[0, 1, 2, 3])
+HEADS = {
+    'ANNHead': dict(_TWO, project_channels=4, query_scales=(1, 2), key_pool_scales=(1, 2)),
+    'APCHead': dict(_ONE, pool_scales=(1, 2, 3)),
+    'ASPPHead': dict(_ONE, dilations=(1, 2)),
+    'CCHead': _ONE,
+    'DAHead': dict(_ONE, pam_channels=4),
+    'DMHead': dict(_ONE, filter_sizes=(1, 2, 3)),
+    'DNLHead': _ONE,
+    'DepthwiseSeparableASPPHead': dict(_ONE, dilations=(1, 2), c1_in_channels=4, c1_channels=3),
+    'DepthwiseSeparableFCNHead': _ONE,
+    'EMAHead': dict(_ONE, ema_channels=8, num_bases=4, num_stages=2),
+    'EncHead': dict(_TWO, num_codes=4, add_lateral=True),
+    'FCNHead': _ONE,
+    'FPNHead': dict(_ALL, feature_strides=[4, 8, 16, 32]),
+    'GCHead': _ONE,
+    'ISAHead': dict(_ONE, isa_channels=4, down_factor=(2, 2)),
+    'NLHead': _ONE,
+    'OCRHead': dict(_ONE, ocr_channels=4),
+    'PSAHead': dict(_ONE, mask_size=(5, 5)),
+    'PSPHead': dict(_ONE, pool_scales=(1, 2)),
+    'PointHead': dict(in_channels=[4], in_index=[0], channels=8, num_classes=5),
+    'UPerHead': dict(_ALL, pool_scales=(1, 2)),
+}
+PLAIN = dict(type='FCNHead', num_convs=1, **_ONE)  # an auxiliary head, and the first of two
+TRAIN_CFG = dict(num_points=64, oversample_ratio=3, importance_sample_ratio=0.75)
+TEST_CFG = dict(mode='whole', subdivision_steps=2, subdivision_num_points=64, scale_factor=2)
+
+
+@MODELS.register_module(name='FourStrides', force=True)
+class FourStrides(nn.Module):
+    """Features of four strides, by one convolution each."""
+
+    out_channels = CHANNELS
+
+    def __init__(self):
+        super().__init__()
+        self.convs = nn.ModuleList(nn.Conv2d(3, c, 3, stride=4 * 2**i, padding=1) for i, c in enumerate(CHANNELS))
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return tuple(conv(x) for conv in self.convs)
+
+
+def registered(package_name: str) -> tuple[set[str], set[str]]:
+    """The names that a package registers in `MODELS`, and those that it publishes but whose module is missing."""
+    package = import_module(package_name)
+    missing = set()
+    for name in package.__all__:
+        try:
+            getattr(package, name)
+        except ModuleNotFoundError:
+            missing.add(name)
+    known = {name for name, cls in MODELS.module_dict.items() if cls.__module__.startswith(f'{package_name}.')}
+    return known - PARTS, missing - PARTS
