@@ -6,15 +6,15 @@ data_root = 'data/scenes/'
 
 _base_ = ['../_base_/models/fpn_r50.py', '../_base_/default_runtime.py']
 crop_size = (128, 128)
-iterations = 1500
+iterations = 3000
 
 model = dict(
     pretrained=None,
     data_preprocessor=dict(size=crop_size),
-    backbone=dict(depth=18, base_channels=32, stem_channels=32),
-    neck=dict(in_channels=[32, 64, 128, 256], out_channels=64),
+    backbone=dict(depth=18, base_channels=24, stem_channels=24),
+    neck=dict(in_channels=[24, 48, 96, 192], out_channels=48),
     # num_classes=None: as many as the training data have
-    decode_head=dict(in_channels=[64, 64, 64, 64], channels=64, num_classes=None))
+    decode_head=dict(in_channels=[48, 48, 48, 48], channels=48, num_classes=None))
 
 train_pipeline = [
     dict(type='LoadImageFromFile'),
@@ -29,7 +29,7 @@ test_pipeline = [
     dict(type='PackSegInputs')
 ]
 train_dataloader = dict(
-    batch_size=8,
+    batch_size=4,
     num_workers=1,
     persistent_workers=True,
     sampler=dict(type='InfiniteSampler', shuffle=True),
@@ -57,7 +57,7 @@ param_scheduler = [
     dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=100),
     dict(type='PolyLR', power=0.9, eta_min=1e-5, by_epoch=False, begin=100, end=iterations)
 ]
-train_cfg = dict(type='IterBasedTrainLoop', max_iters=iterations, val_interval=500)
+train_cfg = dict(type='IterBasedTrainLoop', max_iters=iterations, val_interval=1000)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 default_hooks = dict(

@@ -10,7 +10,6 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-from mmseg.cli.errors import explain_mistake
 from mmseg.version import __version__
 
 COMMANDS = {
@@ -77,6 +76,7 @@ def guard(run, *args, debug: bool = False, name: str = 'mmseg') -> int:
         print(f'{name}: interrupted', file=sys.stderr)
         return 130
     except Exception as error:
+        from mmseg.cli.errors import explain_mistake
         sentence = explain_mistake(error)
         if sentence is None or debug or os.environ.get('MMSEG_DEBUG', '0') not in ('', '0'):
             raise

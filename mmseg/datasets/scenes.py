@@ -60,7 +60,7 @@ def _inside(ellipses: tuple, shape: tuple) -> np.ndarray:
 
 def _layer(picture: np.ndarray, belongs: np.ndarray) -> np.ndarray:
     colour = picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, axis=2)
-    layer = np.dstack([colour.astype(np.float32) / np.float32(255), belongs.astype(np.float32)])
+    layer = np.dstack([colour.astype(np.float32) / 255, belongs.astype(np.float32)])
     rows, columns = np.flatnonzero(belongs.any(1)), np.flatnonzero(belongs.any(0))
     return layer[rows[0]:rows[-1] + 1, columns[0]:columns[-1] + 1]
 
@@ -70,7 +70,7 @@ def _pyramid(layer: np.ndarray, levels: int = 4) -> list[np.ndarray]:
     for _ in range(levels - 1):
         height, width = (side // 2 * 2 for side in pyramid[-1].shape[:2])
         even = pyramid[-1][:height, :width]
-        pyramid.append((even[::2, ::2] + even[1::2, ::2] + even[::2, 1::2] + even[1::2, 1::2]) / np.float32(4))
+        pyramid.append((even[::2, ::2] + even[1::2, ::2] + even[::2, 1::2] + even[1::2, 1::2]) / 4)
     return pyramid
 
 
@@ -79,12 +79,12 @@ class _Painter:
 
     def __init__(self, rng: np.random.RandomState, size: int):
         self.rng, self.size = rng, size
-        self.y, self.x = np.mgrid[:size, :size].astype(np.float32) / np.float32(size)
+        self.y, self.x = np.mgrid[:size, :size].astype(np.float32) / size
         self.image = np.zeros((size, size, 3), np.float32)
         self.labels = np.zeros((size, size), np.uint8)
 
-    def between(self, low: float, high: float) -> np.float32:
-        return np.float32(low + (high - low) * self.rng.random_sample())
+    def between(self, low: float, high: float) -> float:
+        return float(low + (high - low) * self.rng.random_sample())
 
     def colour(self, low: float, high: float) -> np.ndarray:
         return (low + (high - low) * self.rng.random_sample(3)).astype(np.float32)
@@ -92,9 +92,9 @@ class _Painter:
     def smooth(self, cells: int) -> np.ndarray:
         """A field in 0…1 that varies smoothly, `cells` bumps wide: H W."""
         knots = self.rng.random_sample((cells + 1, cells + 1)).astype(np.float32)
-        place = np.arange(self.size, dtype=np.float32) * np.float32(cells / self.size)
+        place = np.arange(self.size, dtype=np.float32) * (cells / self.size)
         low = place.astype(np.intp)
-        part = place - low
+        part = place - np.floor(place)
         part = part * part * (3 - 2 * part)
         rows = knots[low] + (knots[low + 1] - knots[low]) * part[:, None]
         return rows[:, low] + (rows[:, low + 1] - rows[:, low]) * part[None]
@@ -103,13 +103,13 @@ class _Painter:
         """A field whose level lines are ragged: broad shapes with finer and finer detail."""
         return self.smooth(2) + self.smooth(5) / 8 + self.smooth(16) / 80
 
-    def turned(self) -> tuple[np.ndarray, np.ndarray]:
-        """Coordinates turned by a random angle, from rational points of the circle instead of sine and cosine."""
+    def turned(self, x: float = 0, y: float = 0) -> tuple[np.ndarray, np.ndarray]:
+        """Coordinates about (x, y), turned by a random angle: a rational point of the circle, not sine and cosine."""
         half = self.between(-1, 1)
         cosine, sine = (1 - half * half) / (1 + half * half), 2 * half / (1 + half * half)
         if self.rng.random_sample() < 0.5:
             cosine, sine = -cosine, -sine
-        x, y = self.x - np.float32(0.5), self.y - np.float32(0.5)
+        x, y = self.x - (0.5 + x), self.y - (0.5 + y)
         return cosine * x - sine * y, sine * x + cosine * y
 
     def look_up(self, pyramid: list[np.ndarray], x: np.ndarray, y: np.ndarray, step: float) -> np.ndarray:
@@ -124,7 +124,7 @@ class _Painter:
     def tint(self, colour: np.ndarray) -> np.ndarray:
         """Change contrast, light and hue at random, so that these do not tell what a thing is."""
         contrast, light = self.between(0.9, 1.3), self.between(0.44, 0.58)
-        return (light + contrast * (colour[..., self.rng.permutation(3)] - np.float32(0.45))) * self.colour(0.65, 1.3)
+        return (light + contrast * (colour[..., self.rng.permutation(3)] - 0.45)) * self.colour(0.65, 1.3)
 
     def paint(self, label: int, where: np.ndarray, colour: np.ndarray) -> None:
         self.image[where] = colour[where]
@@ -144,17 +144,17 @@ class _Painter:
 
     def sky(self) -> None:
         """Put a clouded sky above a ragged horizon."""
-        horizon = self.between(0.12, 0.45) + (self.irregular() - np.float32(0.7)) * self.between(0.05, 0.35)
+        horizon = self.between(0.18, 0.5) + (self.irregular() - 0.7) * self.between(0.05, 0.35)
         clear, cloud = self.colour(0.35, 0.9), self.colour(0.6, 1)
         cover = np.clip(self.irregular() * self.between(0.8, 1.6) - self.between(0.3, 0.9), 0, 1)[..., None]
         fade = (1 - self.between(0, 0.4) * self.y)[..., None]
         self.paint(SKY, self.y < horizon, (clear + (cloud - clear) * cover) * fade)
 
-    def thing(self, label: int) -> None:
-        """Lay a cut-out or drawn object somewhere, turned and scaled."""
-        x, y = self.turned()
-        extent = self.between(0.48, 0.72) * (np.float32(1.5) if label == ZEBRA else 1)
-        x, y = (x - self.between(-0.36, 0.36)) / extent, (y - self.between(-0.36, 0.36)) / extent
+    def thing(self, label: int, quarter: int) -> None:
+        """Lay a cut-out or drawn object about a quarter of the scene, turned and scaled."""
+        extent = self.between(0.46, 0.7) * (1.5 if label == ZEBRA else 1)
+        centre = [self.between(-0.14, 0.14) + (0.23 if far else -0.23) for far in (quarter & 1, quarter & 2)]
+        x, y = (place / extent for place in self.turned(*centre))
         if label == BALL:
             self.paint(BALL, x * x + y * y < 0.25, self.ball(2 * x, 2 * y))
             return
@@ -175,22 +175,22 @@ class _Painter:
         """A ball of two colours under a lamp: the usual cosine law on the normal (x, y, z)."""
         z = np.sqrt(np.clip(1 - x * x - y * y, 0, 1))
         lamp = self.between(-0.6, 0.6), self.between(-0.6, 0.6)
-        light = np.clip(lamp[0] * x + lamp[1] * y + np.float32(0.8) * z, 0, 1) + np.float32(0.15)
+        light = np.clip(lamp[0] * x + lamp[1] * y + 0.8 * z, 0, 1) + 0.15
         band = np.abs(x * self.between(-1, 1) + z * self.between(-1, 1)) < self.between(0.1, 0.4)
         return np.where(band[..., None], self.colour(0.2, 1), self.colour(0.2, 1)) * light[..., None]
 
     def expose(self) -> np.ndarray:
         """Light the scene unevenly, blur it a little, add noise and return uint8 pixels."""
         slope = self.between(-0.4, 0.4), self.between(-0.4, 0.4)
-        light = (1 + slope[0] * (self.x - np.float32(0.5)) + slope[1] * (self.y - np.float32(0.5)))[..., None]
-        image = self.image * light * (np.float32(0.8) + np.float32(0.4) * self.smooth(2))[..., None]
+        light = (1 + slope[0] * (self.x - 0.5) + slope[1] * (self.y - 0.5))[..., None]
+        image = self.image * light * (0.8 + 0.4 * self.smooth(2))[..., None]
         blur = self.between(0, 0.15)
         for axis in (0, 1):
             before, after = (np.roll(image, shift, axis) for shift in (1, -1))
             image = image * (1 - 2 * blur) + (before + after) * blur
         noise = self.rng.random_sample((2, *image.shape)).astype(np.float32)
         image = image + (noise[0] + noise[1] - 1) * self.between(0.01, 0.06)
-        return np.clip(np.floor(image * 255 + np.float32(0.5)), 0, 255).astype(np.uint8)
+        return np.clip(np.floor(image * 255 + 0.5), 0, 255).astype(np.uint8)
 
 
 def _mirror(index: np.ndarray, side: int) -> np.ndarray:
@@ -210,11 +210,12 @@ def compose_scene(split: str, index: int, size: int = SIZE) -> tuple[np.ndarray,
         raise ValueError(f'there is no split {split!r} of the scenes: choose one of {", ".join(SPLITS)}')
     painter = _Painter(np.random.RandomState([list(SPLITS).index(split), index]), size)
     painter.ground()
-    if painter.rng.random_sample() < 0.6:
+    if painter.rng.random_sample() < 0.7:
         painter.sky()
     things = painter.rng.permutation([ZEBRA, CAT, CUP, BALL])
-    for label in things[:1 + int(painter.between(0, 3))]:
-        painter.thing(label)
+    quarters = painter.rng.permutation(4)
+    for label, quarter in list(zip(things, quarters))[:1 + int(painter.between(0, 3))]:
+        painter.thing(label, quarter)
     return painter.expose(), painter.labels
 
 

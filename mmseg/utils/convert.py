@@ -1,12 +1,12 @@
 """Weights that others published, renamed for the modules of this library: read safely, checked, written whole or not.
 
-A converter is a :class:`Layout`: a table of renamings and the module that the result must fill.
+>>> convert_file('cgnet_camvid_trainval_800e.pth', 'cgnet_camvid.pth', layout)  # a Layout, see `weight_layout`
 """
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,34 +17,12 @@ from torch import Tensor
 
 from mmseg.registry import MODELS
 from mmseg.utils.checkpoint import CheckpointError, read_checkpoint, weights_of, write_checkpoint
-
-Weights = dict[str, Tensor]
-Shapes = Mapping[str, tuple[int, ...]]
-
-
-@dataclass(frozen=True)
-class Layout:
-    """How a published file names its weights, and what they are the weights of.
-
-    Args:
-        origin: whose layout it is, for messages.
-        target: takes the renamed weights to the config of the module that they must fill. It shall return some config
-            whatever it gets, since it also judges files of another origin.
-        renames: pairs (pattern, replacement), applied to every key one after another with :func:`re.sub`.
-        left_out: patterns, matched at the start of the file's keys, of what the module has no place for.
-        adapt: what names alone do not settle: takes the renamed weights and the shapes of the module's to new weights.
-    """
-
-    origin: str
-    target: Callable[[Weights], dict]
-    renames: Sequence[tuple[str, str]] = ()
-    left_out: Sequence[str] = ()
-    adapt: Callable[[Weights, Shapes], Weights] | None = None
+from mmseg.utils.weight_layout import Layout, Shapes, Weights
 
 
 @dataclass(frozen=True)
 class Converted:
-    """What became of a file."""
+    """Weights that fill the module of the config `target`, and the keys of the file that have no place there."""
 
     weights: Weights
     target: dict
@@ -52,10 +30,10 @@ class Converted:
 
 
 def convert_file(source: str | os.PathLike, destination: str | os.PathLike, layout: Layout) -> Converted:
-    """Write the weights of `source` as a checkpoint for `layout.target`.
+    """Write the weights of a published file as a checkpoint.
 
     Raises:
-        CheckpointError: the file cannot be read, or its weights are not all of those that the target has; nothing is
+        CheckpointError: the file cannot be read, or its weights are not all of those that the target has. Nothing is
             written.
     """
     converted = convert(read_weights(source), layout, name=os.fspath(source))
@@ -66,13 +44,12 @@ def convert_file(source: str | os.PathLike, destination: str | os.PathLike, layo
 def read_weights(path: str | os.PathLike) -> Weights:
     """Read tensors by name from a checkpoint of PyTorch, `.safetensors` or `.npz`; nothing of the file is run."""
     if Path(path).suffix == '.npz' and Path(path).is_file():
-        weights = _read_npz(path)
-    else:
-        weights = dict(weights_of(read_checkpoint(path)))
-    others = [str(key) for key, value in weights.items() if not isinstance(value, Tensor)]
-    if others or not weights:
-        raise CheckpointError(f'{path} holds no weights by name' + (f', but {_listed(others)}' if others else ''))
-    return weights
+        return _read_npz(path)
+    checkpoint = read_checkpoint(path)
+    state = checkpoint.get('state_dict', checkpoint)
+    if not isinstance(state, dict) or not all(isinstance(key, str) and isinstance(state[key], Tensor) for key in state):
+        raise CheckpointError(f'{path} holds no weights by name, but {_listed([str(key) for key in checkpoint])}')
+    return dict(weights_of(checkpoint))
 
 
 def _read_npz(path: str | os.PathLike) -> Weights:
@@ -87,28 +64,29 @@ def convert(weights: Weights, layout: Layout, name: str = 'the file') -> Convert
     """Rename and adapt weights, and check that they fill the target.
 
     Raises:
-        CheckpointError: some have no place in it, or do not fit, or some of its weights are not among them.
+        CheckpointError: some are not known, do not fit, or are missing; the message names them.
     """
     left_out = [key for key in weights if any(re.match(pattern, key) for pattern in layout.left_out)]
     original = _renamed([key for key in weights if key not in left_out], layout, name)
-    renamed = {new: weights[old] for new, old in original.items()}
-    target = layout.target(renamed)
+    adapted = {new: weights[old] for new, old in original.items()}
+    target = layout.target(adapted)
     shapes = _shapes_of(target)
-    unknown = [original[key] for key in renamed if key not in shapes]
-    adapted = renamed if unknown or layout.adapt is None else layout.adapt(renamed, shapes)
+    unknown = [old for new, old in original.items() if new not in shapes]
+    if layout.adapt is not None and not unknown:
+        adapted = layout.adapt(adapted, shapes)
     missing = [key for key in shapes if key not in adapted and not key.endswith('num_batches_tracked')]
-    misfits = [f'{original.get(key, key)} {list(value.shape)} where {key} has {list(shapes[key])}'
+    misfits = [f'{original.get(key, key)} {list(value.shape)} for {list(shapes[key])} of {key}'
                for key, value in adapted.items() if key in shapes and tuple(value.shape) != shapes[key]]
-    problems = [f'{len(found)} {what}: {_listed(found)}' for found, what in (
-        (unknown, 'of its weights are not known'), (missing, 'are missing'), (misfits, 'have another shape')) if found]
+    problems = [f'{len(keys)} {what}: {_listed(keys)}' for keys, what in (
+        (unknown, 'of its weights are not known'), (missing, 'are missing'), (misfits, 'have another shape')) if keys]
     if problems:
-        raise CheckpointError(f'{name} does not hold the weights of {layout.origin} for {target["type"]}: '
-                              + '; '.join(problems))
+        raise CheckpointError(f'{name} does not hold the weights of {layout.origin}, of which a {target["type"]} is '
+                              f'made: {"; ".join(problems)}')
     return Converted({key: value.contiguous() for key, value in adapted.items()}, target, left_out)
 
 
 def _renamed(keys: Sequence[str], layout: Layout, name: str) -> dict[str, str]:
-    """Return new keys with the old ones."""
+    """Map the new keys to those of the file."""
     original = {}
     for key in keys:
         new = key
@@ -131,21 +109,10 @@ def _listed(keys: Sequence[str], most: int = 20) -> str:
     return ', '.join(keys[:most]) + (f' and {len(keys) - most} more' if len(keys) > most else '')
 
 
-def count(weights: Mapping[str, Tensor], pattern: str) -> int:
-    """How many modules of a list there are, from keys that begin with `pattern`, whose group is the index."""
-    found = [int(match[1]) for match in (re.match(pattern, key) for key in weights) if match]
-    return max(found, default=-1) + 1
-
-
-def size_of(weights: Mapping[str, Tensor], key: str, dim: int = 0, default: int = 1) -> int:
-    """The size of a weight, or `default` where there is no such weight."""
-    return weights[key].shape[dim] if key in weights and weights[key].dim() > dim else default
-
-
 def zero_padded(weight: Tensor, shape: Sequence[int]) -> Tensor:
-    """Enlarge a weight with zeros that change nothing: channels behind those there are, kernels all around.
+    """Enlarge a weight by zeros that change nothing: channels behind those that there are, kernels on all sides.
 
-    A weight that is larger than `shape` in some dimension stays as it is.
+    A weight that exceeds `shape` somewhere stays as it is.
     """
     more = [wanted - size for size, wanted in zip(weight.shape, shape)]
     if len(shape) != weight.dim() or min(more, default=0) < 0:

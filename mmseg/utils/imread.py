@@ -79,24 +79,31 @@ def _read_tiff(content: bytes) -> np.ndarray:
         return np.moveaxis(series.asarray(), 0, -1) if series.axes == 'SYX' else series.asarray()
 
 
-def _tiff_bands_beyond_cv2(content: bytes) -> bool:
-    """Whether OpenCV would drop bands of a TIFF file: it keeps 1, 3, and the alpha of colours."""
+def _read_tiff_beyond_cv2(content: bytes) -> np.ndarray | None:
+    """Read a TIFF file whose bands OpenCV may drop or blend; None where it reads them, or where tifffile is missing."""
     try:
         import tifffile
     except ImportError:
-        return False
+        return None
     with tifffile.TiffFile(io.BytesIO(content)) as file:
         page = file.pages[0]
         colours = page.photometric == tifffile.PHOTOMETRIC.RGB
-        return page.samplesperpixel not in ((1, 3, 4) if colours else (1, 3))
+        planes = page.planarconfig == tifffile.PLANARCONFIG.SEPARATE
+        bands = page.samplesperpixel
+    if bands == 1 or (colours and not planes and bands == 3):
+        return None
+    image = _read_tiff(content)
+    return image[..., [2, 1, 0, *range(3, bands)]] if colours else image  # colours in OpenCV's order, blue first
 
 
 def _decode(content: bytes, path: str, flag: str, backend: str, kind: str | None) -> np.ndarray:
+    image = None
     try:
-        if backend == 'tifffile' or (kind == 'TIFF' and flag == 'unchanged' and backend == 'cv2'
-                                     and _tiff_bands_beyond_cv2(content)):
+        if backend == 'tifffile':
             image = _read_tiff(content)
-        else:
+        elif backend == 'cv2' and kind == 'TIFF' and flag == 'unchanged':
+            image = _read_tiff_beyond_cv2(content)
+        if image is None:
             image = mmcv.imfrombytes(content, flag=flag, backend=backend)
     except Exception as error:  # each reader has errors of its own
         raise _refusal(path, content, kind, error) from error

@@ -1,7 +1,7 @@
 import os
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -21,13 +21,14 @@ def run_python(*args, **env):
 
 
 def test_help_names_every_command_and_comes_at_once():
-    def seconds():
-        start = time.perf_counter()
-        done = run_python('-m', 'mmseg.cli', '--help')
-        assert done.returncode == 0
-        assert all(f'\n    {name} ' in done.stdout for name in COMMANDS)
-        return time.perf_counter() - start
-    assert min(seconds() for _ in range(3)) < 0.3
+    def seconds():  # of the processor: others may be at work too
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return used.ru_utime + used.ru_stime
+    start = seconds()
+    done = run_python('-m', 'mmseg.cli', '--help')
+    assert seconds() - start < 0.3
+    assert done.returncode == 0
+    assert all(f'\n    {name} ' in done.stdout for name in COMMANDS)
 
 
 @pytest.mark.parametrize('command', COMMANDS)

@@ -48,13 +48,24 @@ def test_tiff_files_of_any_bands_and_type(bands, dtype, planar):
     shape = (40, 60, bands) if bands else (40, 60)
     array = (RNG.random(shape) * 200).astype(dtype)
     stored = np.moveaxis(array, -1, 0) if planar and bands else array
-    content = tiff(stored, photometric='minisblack', planarconfig='separate' if planar and (bands or 1) > 1 else None)
+    layout = ('separate' if planar else 'contig') if bands and bands > 1 else None
+    content = tiff(stored, photometric='minisblack', planarconfig=layout)
     image = decode_image(content, 'a', 'unchanged')
     assert image.dtype == dtype
-    expected = array[..., ::-1] if bands == 3 else array  # OpenCV gives three bands as BGR
-    np.testing.assert_array_equal(image.reshape(expected.shape), expected)
+    np.testing.assert_array_equal(image.reshape(shape), array)
     if not planar:
         np.testing.assert_array_equal(decode_image(content, 'a', 'unchanged', 'tifffile').reshape(shape), array)
+
+
+@pytest.mark.parametrize('bands', [3, 4])
+@pytest.mark.parametrize('dtype', [np.uint8, np.uint16])
+@pytest.mark.parametrize('layout', ['contig', 'separate'])
+def test_tiff_colours_are_bgr(bands, dtype, layout):
+    array = RNG.integers(0, 256, (40, 60, bands)).astype(dtype)
+    stored = np.moveaxis(array, -1, 0) if layout == 'separate' else array
+    image = decode_image(tiff(stored, photometric='rgb', planarconfig=layout,
+                              extrasamples=['unassalpha'] * (bands - 3)), 'a', 'unchanged')
+    np.testing.assert_array_equal(image, array[..., [2, 1, 0, 3][:bands]])
 
 
 def test_16_bits_stay_where_asked_for():
@@ -86,7 +97,7 @@ def test_bytes_after_the_end_do_no_harm():
 
 @pytest.mark.parametrize('content, words', [
     (b'', 'a: found an empty file, expected an image'),
-    (b'<html><body>Not found', "a: found bytes that begin with b'<html><body>Not', expected an image file"),
+    (b'<html><body>Not found', "a: found bytes that begin with b'<html><body>Not ', expected an image file"),
     (b'II*\0 and no more', 'a: found a TIFF file of 16 bytes that this reader cannot decode'),
 ])
 def test_what_is_no_image_is_named(content, words):
@@ -144,17 +155,18 @@ def test_tiff_labels(dtype):
 def test_a_picture_of_colours_is_refused_and_its_colours_told():
     mask = np.zeros((4, 5, 3), np.uint8)
     mask[1:, :, 2] = 128  # BGR: dark red
-    with pytest.raises(InputError, match=r'label\.png: found a picture of 2 RGB colours \(4 x 5 x 3\), the most frequent '
-                                         r'\(128, 0, 0\), \(0, 0, 0\), expected a label map .*converter.*palette'):
+    with pytest.raises(InputError, match=r'label\.png: found a picture of 2 RGB colours \(4 x 5 x 3\), the most '
+                                         r'frequent \(128, 0, 0\), \(0, 0, 0\), expected a label map .*palette'):
         decode_labels(encode(mask), 'label.png')
 
 
 @pytest.mark.parametrize('array, words', [
     (np.repeat(IDS[..., None], 3, 2), 'whose 3 bands .40 x 60 x 3. all hold the same ids, expected one band'),
-    (np.full((3, 3), 0.5, np.float32), 'found a map of float32 from 0.5 to 0.5 with fractions.*LoadDepthAnnotation'),
+    (np.full((3, 3), 0.5, np.float32), 'found a map of float32 from 0.5 to 0.5 with fractions.*use LoadDepth'),
     (np.full((3, 3), -1, np.int32), 'found labels from -1 to -1, expected ids from 0 upwards'),
     (np.zeros((4, 5, 2), np.uint8), 'found an array of 4 x 5 x 2, expected a label map'),
 ])
 def test_what_is_no_label_map_is_named(array, words):
     with pytest.raises(InputError, match=f'a: .*{words}'):
-        decode_labels(tiff(array), 'a', 'tifffile')
+        decode_labels(tiff(array, photometric='minisblack', planarconfig='contig' if array.ndim == 3 else None), 'a',
+                      'tifffile')

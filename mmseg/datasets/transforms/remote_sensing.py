@@ -2,11 +2,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 
 import numpy as np
 
 from mmseg.registry import TRANSFORMS
-from mmseg.utils.imread import decode_image, read_file
+from mmseg.utils.imread import decode_image, file_kind, read_file
 
 from .base import Transform, check
 
@@ -23,7 +24,7 @@ def read_bands(path: str) -> np.ndarray:
     try:
         import rasterio
     except ImportError:
-        return np.atleast_3d(_in_stored_order(decode_image(read_file(path), path, 'unchanged')))
+        return np.atleast_3d(_read_without_geography(path))
     with rasterio.open(path) as file:
         return _bands_last(file.read())
 
@@ -32,10 +33,13 @@ def _bands_last(bands: np.ndarray) -> np.ndarray:
     return np.atleast_3d(bands) if bands.ndim == 2 else np.ascontiguousarray(np.moveaxis(bands, 0, -1))
 
 
-def _in_stored_order(image: np.ndarray) -> np.ndarray:
-    """Turn OpenCV's BGR, which it makes of three and four bands, back into the file's order."""
-    bands = {3: [2, 1, 0], 4: [2, 1, 0, 3]}.get(image.shape[2] if image.ndim == 3 else 1)
-    return image[..., bands] if bands else image
+def _read_without_geography(path: str) -> np.ndarray:
+    content = read_file(path)
+    if file_kind(content) == 'TIFF' and find_spec('tifffile'):
+        return decode_image(content, path, 'unchanged', 'tifffile')
+    image = decode_image(content, path, 'unchanged')
+    colours = image.ndim == 3 and image.shape[2] in (3, 4)  # which OpenCV gives blue first
+    return image[..., [2, 1, 0, 3][:image.shape[2]]] if colours else image
 
 
 @TRANSFORMS.register_module()

@@ -63,13 +63,12 @@ class GlobalFeatureExtractor(nn.Module):
         if not len(block_channels) == len(num_blocks) == len(strides) == 3:
             raise ValueError(f'there are three stages, found block_channels={tuple(block_channels)}, num_blocks='
                              f'{tuple(num_blocks)} and strides={tuple(strides)}')
+        shared = dict(conv_cfg=conv_cfg, norm_cfg=norm_cfg, act_cfg=act_cfg)
         for i, (wide, blocks, stride) in enumerate(zip(block_channels, num_blocks, strides), 1):
             steps = [(in_channels, stride)] + [(wide, 1)] * (blocks - 1)
             self.add_module(f'bottleneck{i}', nn.Sequential(*(
-                InvertedResidual(source, wide, step, expand_ratio, conv_cfg=conv_cfg, norm_cfg=norm_cfg)
-                for source, step in steps)))
+                InvertedResidual(source, wide, step, expand_ratio, **shared) for source, step in steps)))
             in_channels = wide
-        shared = dict(conv_cfg=conv_cfg, norm_cfg=norm_cfg, act_cfg=act_cfg)
         pooled = in_channels // 4
         self.ppm = PPM(pool_scales, in_channels, pooled, align_corners=align_corners, **shared)
         self.out = ConvModule(in_channels + len(pool_scales) * pooled, out_channels, 3, padding=1, **shared)

@@ -39,7 +39,7 @@ class SelfAttentionBlock(AttentionBlock):
         super().__init__(
             key_in_channels=low_in_channels, query_in_channels=high_in_channels, channels=channels,
             out_channels=out_channels, share_key_query=share_key_query,
-            query_downsample=nn.MaxPool2d(query_scale) if query_scale > 1 else None,
+            query_downsample=nn.MaxPool2d(query_scale, ceil_mode=True) if query_scale > 1 else None,
             key_downsample=PPMConcat(key_pool_scales), key_query_num_convs=1, key_query_norm=True,
             value_out_num_convs=1, value_out_norm=False, matmul_norm=True, with_out=True,
             conv_cfg=conv_cfg, norm_cfg=norm_cfg, act_cfg=act_cfg)

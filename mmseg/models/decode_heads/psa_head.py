@@ -74,7 +74,7 @@ class PSAHead(BaseDecodeHead):
         if factor == 1:
             return tuple(size), self.align_corners
         aligned = all(side % factor for side in size)
-        return tuple((side - 1) // factor + 1 if aligned else side // factor for side in size), aligned
+        return tuple((side - 1) // factor + 1 if aligned else max(1, side // factor) for side in size), aligned
 
     def _gather(self, reduce: nn.Module, attention: nn.Module, way: str, x: torch.Tensor, size: tuple[int, int],
                 aligned: bool) -> torch.Tensor:

@@ -11,6 +11,7 @@ from mmengine.structures import PixelData
 from mmseg.ops.labels import Geometry, logits_to_labels, restore_logits
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
+from mmseg.utils import checkpoint  # noqa: F401  from here on mmengine's loaders read checkpoints safely
 from mmseg.utils.typing_utils import ForwardResults, OptConfigType, OptMultiConfig, OptSampleList, SampleList
 
 

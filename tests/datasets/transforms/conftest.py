@@ -10,7 +10,8 @@ def make_results():
         rng = np.random.default_rng(seed)
         shape = (height, width, bands) if bands else (height, width)
         image = rng.integers(0, 256, shape, np.uint8).astype(dtype)
-        label = np.kron(np.random.default_rng(seed + 1).integers(0, 6, (-(-height // 8), -(-width // 8)), np.uint8), np.ones((8, 8), np.uint8))
+        label = np.kron(np.random.default_rng(seed + 1).integers(0, 6, (-(-height // 8), -(-width // 8)), np.uint8),
+                        np.ones((8, 8), np.uint8))
         label = label[:height, :width].copy()
         label[:2] = 255
         return dict(img=image, gt_seg_map=label, seg_fields=['gt_seg_map'], img_shape=(height, width),

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from mmseg.datasets.transforms import CLAHE, AdjustGamma, PhotoMetricDistortion, Rerange, RGB2Gray
-
 from tests.datasets.transforms.plain import distort
 
 

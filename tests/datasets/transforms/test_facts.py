@@ -11,12 +11,14 @@ from mmseg.registry import TRANSFORMS
 
 DATA = Path(__file__).parents[2] / 'data'
 FACTS = json.loads((DATA / 'transforms.json').read_text())
-NAMES = ('AdjustGamma Albu BioMedical3DPad BioMedical3DRandomCrop BioMedical3DRandomFlip BioMedicalGaussianBlur '
-         'BioMedicalGaussianNoise BioMedicalRandomGamma CLAHE ConcatCDInput GenerateEdge InferencerLoader LoadAnnotations '
-         'LoadBiomedicalAnnotation LoadBiomedicalData LoadBiomedicalImageFromFile LoadDepthAnnotation '
-         'LoadImageFromNDArray LoadMultipleRSImageFromFile LoadSingleRSImageFromFile PackSegInputs PhotoMetricDistortion '
-         'RGB2Gray RandomCrop RandomCutOut RandomDepthMix RandomFlip RandomMosaic RandomRotFlip RandomRotate Rerange '
-         'Resize ResizeShortestEdge ResizeToMultiple SegRescale').split()
+NAMES = [
+    'AdjustGamma', 'Albu', 'BioMedical3DPad', 'BioMedical3DRandomCrop', 'BioMedical3DRandomFlip',
+    'BioMedicalGaussianBlur', 'BioMedicalGaussianNoise', 'BioMedicalRandomGamma', 'CLAHE', 'ConcatCDInput',
+    'GenerateEdge', 'InferencerLoader', 'LoadAnnotations', 'LoadBiomedicalAnnotation', 'LoadBiomedicalData',
+    'LoadBiomedicalImageFromFile', 'LoadDepthAnnotation', 'LoadImageFromNDArray', 'LoadMultipleRSImageFromFile',
+    'LoadSingleRSImageFromFile', 'PackSegInputs', 'PhotoMetricDistortion', 'RGB2Gray', 'RandomCrop', 'RandomCutOut',
+    'RandomDepthMix', 'RandomFlip', 'RandomMosaic', 'RandomRotFlip', 'RandomRotate', 'Rerange', 'Resize',
+    'ResizeShortestEdge', 'ResizeToMultiple', 'SegRescale']
 
 
 def tuples(value):

@@ -33,7 +33,8 @@ def test_labels_edges_and_depth(make_results):
     results['gt_depth_map'] = np.full((47, 61), 1.5, np.float32)
     sample = PackSegInputs()(results)['data_samples']
     assert sample.gt_sem_seg.data.dtype == sample.gt_edge_map.data.dtype == torch.int64
-    assert sample.gt_sem_seg.data.shape == sample.gt_edge_map.data.shape == sample.gt_depth_map.data.shape == (1, 47, 61)
+    for field in (sample.gt_sem_seg, sample.gt_edge_map, sample.gt_depth_map):
+        assert field.data.shape == (1, 47, 61)
     np.testing.assert_array_equal(sample.gt_sem_seg.data[0].numpy(), results['gt_seg_map'])
     assert sample.gt_depth_map.data.dtype == torch.float32
 

@@ -12,7 +12,7 @@ from mmseg.datasets.transforms import ConcatCDInput, LoadMultipleRSImageFromFile
 def test_bands_keep_their_order(bands, dtype, tmp_path):
     image = (np.random.default_rng(0).random((12, 15, bands)) * 200).astype(dtype)
     path = str(tmp_path / 'a.tif')
-    tifffile.imwrite(path, image, photometric='minisblack')
+    tifffile.imwrite(path, image, photometric='minisblack', planarconfig='contig' if bands > 1 else None)
     results = LoadSingleRSImageFromFile(to_float32=False)(dict(img_path=path))
     assert results['img'].dtype == dtype
     np.testing.assert_array_equal(results['img'], image)
