@@ -18,8 +18,8 @@ from torch import nn
 
 ROOT = Path(__file__).resolve().parents[1]
 # Folders of configs whose networks are still to come.
-NOT_YET = frozenset(['beit', 'bisenetv1', 'bisenetv2', 'cgnet', 'convnext', 'ddrnet', 'dpt', 'erfnet', 'fastscnn',
-                     'icnet', 'knet', 'mae', 'mask2former', 'maskformer', 'mobilenet_v2', 'mobilenet_v3', 'pidnet',
+NOT_YET = frozenset(['beit', 'bisenetv1', 'bisenetv2', 'convnext', 'dpt', 'erfnet', 'fastscnn',
+                     'icnet', 'knet', 'mae', 'mask2former', 'maskformer',
                      'poolformer', 'san', 'segformer', 'segmenter', 'segnext', 'setr', 'stdc', 'swin', 'twins', 'vit'])
 
 

@@ -8,6 +8,7 @@ import inspect
 import json
 from collections.abc import Mapping
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -17,14 +18,47 @@ import mmseg.registry
 FACTS = json.loads((Path(__file__).parent / 'data' / 'public_names.json').read_text(encoding='utf-8'))
 MODULES = FACTS['modules']
 
-# Modules that are not written yet; the test fails as soon as one of them exists, so that it is taken off the list.
-NOT_YET = ()
+# Modules that are not written yet. A test fails as soon as one of them exists, so that it is taken off this list.
+NOT_YET = (
+    'mmseg.models.assigners.base_assigner',
+    'mmseg.models.assigners.hungarian_assigner',
+    'mmseg.models.assigners.match_cost',
+    'mmseg.models.backbones.beit',
+    'mmseg.models.backbones.mae',
+    'mmseg.models.backbones.mit',
+    'mmseg.models.backbones.mscan',
+    'mmseg.models.backbones.swin',
+    'mmseg.models.backbones.timm_backbone',
+    'mmseg.models.backbones.twins',
+    'mmseg.models.backbones.vit',
+    'mmseg.models.backbones.vpd',
+    'mmseg.models.decode_heads.dpt_head',
+    'mmseg.models.decode_heads.ham_head',
+    'mmseg.models.decode_heads.knet_head',
+    'mmseg.models.decode_heads.mask2former_head',
+    'mmseg.models.decode_heads.maskformer_head',
+    'mmseg.models.decode_heads.san_head',
+    'mmseg.models.decode_heads.segformer_head',
+    'mmseg.models.decode_heads.segmenter_mask_head',
+    'mmseg.models.decode_heads.setr_mla_head',
+    'mmseg.models.decode_heads.setr_up_head',
+    'mmseg.models.decode_heads.vpd_depth_head',
+    'mmseg.models.necks.mla_neck',
+    'mmseg.models.segmentors.depth_estimator',
+    'mmseg.models.segmentors.multimodal_encoder_decoder',
+    'mmseg.models.text_encoder.clip_text_encoder',
+    'mmseg.models.utils.embed',
+    'mmseg.models.utils.san_layers',
+    'mmseg.utils.get_templates',
+    'mmseg.utils.mask_classification',
+    'mmseg.utils.tokenizer',
+)
+ABSENT = {name for module in NOT_YET for name in MODULES[module]}
 
 
 @pytest.mark.parametrize('module', sorted(NOT_YET))
 def test_what_is_missing_is_missing(module):
-    with pytest.raises(ModuleNotFoundError):
-        import_module(module)
+    assert find_spec(module) is None, f'{module} exists now: take it off NOT_YET'
 
 
 @pytest.mark.parametrize('module', sorted(set(MODULES) - set(NOT_YET)))
@@ -33,7 +67,8 @@ def test_module(module):
     problems = []
     for name, facts in MODULES[module].items():
         if name == '__all__':
-            problems += [f'{missing} is not exported' for missing in facts if not hasattr(found, missing)]
+            problems += [f'{missing} is not exported' for missing in facts
+                         if missing not in ABSENT and not hasattr(found, missing)]
         elif not hasattr(found, name):
             problems.append(f'{name} is missing')
         else:
@@ -44,10 +79,8 @@ def test_module(module):
 @pytest.mark.parametrize('registry', sorted(FACTS['registries']))
 def test_registry(registry):
     ours = getattr(mmseg.registry, registry)
-    missing_modules = {module.rpartition('.')[2] for module in NOT_YET}
     known = set(ours.known_names())
-    missing = [name for name in FACTS['registries'][registry] if name not in known]
-    assert missing == [] or missing_modules
+    assert [name for name in FACTS['registries'][registry] if name not in known] == []
 
 
 def compare(ours, facts):

@@ -1,4 +1,4 @@
-"""Runners of the tests: no look at compilers and graphics cards, and none sees the logs of another."""
+"""Runners of the tests: no look at compilers, no pretty printing of configs, and none sees the logs of another."""
 import itertools
 
 import pytest
@@ -9,6 +9,7 @@ _number = itertools.count()
 @pytest.fixture(autouse=True)
 def quick_runner(monkeypatch):
     monkeypatch.setattr('mmengine.runner.runner.collect_env', dict)
+    monkeypatch.setattr('mmengine.config.Config.pretty_text', property(lambda config: str(config.to_dict())))
 
 
 @pytest.fixture

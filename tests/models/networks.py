@@ -19,6 +19,9 @@ NOT_YET = frozenset()
 # Registered by these packages, but no backbone or head by themselves.
 PARTS = frozenset(['DeconvModule', 'InterpConv', 'KernelUpdateHead', 'KernelUpdator'])
 
+# Parameters that cannot change the logits: a softmax over all places does not see what is added to all of them.
+INERT = ('conv_mask.bias',)
+
 _BLOCKS = dict(base_channels=4, stem_channels=4)
 _STAGE = dict(num_modules=1, block='BASIC')
 BACKBONES = {

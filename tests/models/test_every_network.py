@@ -9,7 +9,7 @@ from mmseg.models.decode_heads.cascade_decode_head import BaseCascadeDecodeHead
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from tests.golden import fill, image
-from tests.models.networks import BACKBONES, BN, HEADS, NOT_YET, PLAIN, TEST_CFG, TRAIN_CFG, registered
+from tests.models.networks import BACKBONES, BN, HEADS, INERT, NOT_YET, PLAIN, TEST_CFG, TRAIN_CFG, registered
 
 TABLES = {'mmseg.models.backbones': BACKBONES, 'mmseg.models.decode_heads': HEADS}
 OHEM = dict(type='OHEMPixelSampler', thresh=0.7, min_kept=50)
@@ -53,7 +53,8 @@ def refines(name):
 
 def without_gradient(model, part=''):
     return [key for key, p in model.named_parameters()
-            if part in key and p.requires_grad and (p.grad is None or p.grad.abs().sum() == 0)]
+            if part in key and p.requires_grad and not key.endswith(INERT)
+            and (p.grad is None or p.grad.abs().sum() == 0)]
 
 
 def learn(model):
@@ -67,7 +68,8 @@ def learn(model):
 @torch.no_grad()
 def predict(model, height, width):
     sample, = model.eval().predict(image(height, width))
-    assert sample.seg_logits.data.isfinite().all()
+    logits = sample.seg_logits.data
+    assert logits.isfinite().all() and (height == 1 or logits.std((1, 2)).min() > 0)
     return sample.pred_sem_seg.data
 
 
@@ -109,8 +111,7 @@ def test_head_learns_and_predicts_an_odd_size(name, align_corners):
     assert {'aux.loss_ce', 'aux.acc_seg'} < set(losses)
     assert without_gradient(model, '_head') == []
     label = predict(model, 65, 97)
-    assert label.shape == (1, 65, 97) and 0 <= label.min() and label.max() < 5
-    assert len(label.unique()) > 1
+    assert label.shape == (1, 65, 97) and label.min() >= 0 and label.max() < 5
 
 
 @pytest.mark.parametrize('name', HEADS)

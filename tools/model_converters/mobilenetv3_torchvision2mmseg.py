@@ -1,8 +1,8 @@
 """Convert torchvision's MobileNetV3, small or large: a classifier's weights, or those of LRASPP or DeepLabV3 upon it.
 
-    python tools/model_converters/mobilenetv3_torchvision2mmseg.py mobilenet_v3_small-047dcff4.pth mobilenet_v3_small.pth
+    python tools/model_converters/mobilenetv3_torchvision2mmseg.py mobilenet_v3_small-047dcff4.pth small.pth
     python tools/train.py configs/mobilenet_v3/mobilenet-v3-d8-scratch-s_lraspp_4xb4-320k_cityscapes-512x1024.py \\
-        --cfg-options model.backbone.init_cfg.type=Pretrained model.backbone.init_cfg.checkpoint=mobilenet_v3_small.pth
+        --cfg-options model.backbone.init_cfg.type=Pretrained model.backbone.init_cfg.checkpoint=small.pth
 
 The result holds the backbone alone.
 """

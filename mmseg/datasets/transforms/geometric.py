@@ -14,6 +14,7 @@ from .base import Transform, check, check_probability, degree_range
 from .resampling import by_bands, flip_array, resize_array
 
 _CROP_ATTEMPTS = 10
+_SAMPLE_STEP = 32
 
 
 def _label_keys(results: dict) -> list[str]:
@@ -132,7 +133,7 @@ def is_mixed(label: np.ndarray, most: float, ignore_index: int) -> bool:
     `most` remain, no other class can cover as many, and the rest need not be counted.
     """
     valid = remaining = label.size - np.count_nonzero(label == ignore_index)
-    for value in _by_frequency(label[::16, ::16]):
+    for value in _by_frequency(label[::_SAMPLE_STEP, ::_SAMPLE_STEP]):
         if value == ignore_index:
             continue
         count = np.count_nonzero(label == value)

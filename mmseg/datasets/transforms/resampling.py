@@ -23,10 +23,11 @@ def _like(result: np.ndarray, array: np.ndarray) -> np.ndarray:
     return result.reshape(*result.shape[:2], *array.shape[2:])
 
 
-def _nearest_indices(length: int, new_length: int) -> np.ndarray:
-    """Which of `length` pixels OpenCV's nearest neighbour takes for each of `new_length`."""
+def _nearest_indices(length: int, new_length: int, start: int = 0, stop: int | None = None) -> np.ndarray:
+    """Which of `length` pixels OpenCV's nearest neighbour takes for each of `new_length`, or for a part of these."""
     step = 1 / (new_length / length)
-    return np.minimum((np.arange(new_length) * step).astype(np.intp), length - 1)
+    stop = new_length if stop is None else stop
+    return np.minimum((np.arange(start, stop) * step).astype(np.intp), length - 1)
 
 
 def resize_array(array: np.ndarray | PendingResize, size: tuple[int, int], interpolation: str,
@@ -102,7 +103,7 @@ class PendingResize:
         return self._interpolated(rows, columns)
 
     def _nearest(self, rows: slice, columns: slice) -> np.ndarray:
-        rows, columns = (_nearest_indices(*lengths)[part]
+        rows, columns = (_nearest_indices(*lengths, part.start, part.stop)
                          for *lengths, part in zip(self.source.shape, self.shape, (rows, columns)))
         if self.shape[0] < self.source.shape[0]:
             return self.source[rows].take(columns, axis=1, mode='clip')

@@ -87,4 +87,4 @@ class DDRNet(BaseModule):
         return context + lowered, spatial + self._enlarge(compressed, spatial)
 
     def _enlarge(self, x: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        return resize(x, target.shape[2:], mode='bilinear', align_corners=self.align_corners)
+        return resize(x, target.shape[2:], mode='bilinear', align_corners=self.align_corners, warning=False)

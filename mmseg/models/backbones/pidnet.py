@@ -172,7 +172,7 @@ class PIDNet(BaseModule):
         return x + self._enlarge(coarse, x)
 
     def _enlarge(self, x: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        return resize(x, target.shape[2:], mode='bilinear', align_corners=self.align_corners)
+        return resize(x, target.shape[2:], mode='bilinear', align_corners=self.align_corners, warning=False)
 
 
 def _boundary_block(in_channels: int, channels: int, norm_cfg: dict, act_cfg: dict) -> BasicBlock:

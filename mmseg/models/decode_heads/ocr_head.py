@@ -43,7 +43,8 @@ class ObjectAttentionBlock(SelfAttentionBlock):
         options = dict(conv_cfg=conv_cfg, norm_cfg=norm_cfg, act_cfg=act_cfg)
         super().__init__(
             key_in_channels=in_channels, query_in_channels=in_channels, channels=channels, out_channels=in_channels,
-            share_key_query=False, query_downsample=nn.MaxPool2d(scale, ceil_mode=True) if scale > 1 else None, key_downsample=None,
+            share_key_query=False,
+            query_downsample=nn.MaxPool2d(scale, ceil_mode=True) if scale > 1 else None, key_downsample=None,
             key_query_num_convs=2, key_query_norm=True, value_out_num_convs=1, value_out_norm=True, matmul_norm=True,
             with_out=True, **options)
         self.bottleneck = ConvModule(2 * in_channels, in_channels, 1, **options)
