@@ -1,14 +1,14 @@
 """Every config resolves to the published values, quickly, in at most three steps, and repeats no other.
 
-`data/config_digests.json` holds one digest for each part of each published config. A value that changes on purpose needs
-a new one: `python tests/test_configs.py` writes the file anew.
+`data/config_digests.json` holds one digest for each part of each published config. A value that changes on purpose
+needs a new one: `python tests/test_configs.py` writes the file anew.
 """
 import ast
 import hashlib
 import json
 import statistics
 import time
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -28,7 +28,7 @@ PARTS = {
 }
 
 
-@lru_cache(maxsize=None)
+@cache
 def load(path):
     """The resolved config and the CPU seconds that took."""
     start = time.process_time()
@@ -47,7 +47,7 @@ def published():
     return json.loads(DIGESTS.read_text())
 
 
-@lru_cache(maxsize=None)
+@cache
 def bases(path):
     for node in ast.parse(path.read_text()).body:
         if isinstance(node, ast.Assign) and node.targets[0].id == '_base_':
@@ -56,7 +56,7 @@ def bases(path):
     return []
 
 
-@lru_cache(maxsize=None)
+@cache
 def levels(path):
     return 1 + max(map(levels, bases(path))) if bases(path) else 0
 

@@ -23,18 +23,33 @@ PARTS = frozenset(['DeconvModule', 'InterpConv', 'KernelUpdateHead', 'KernelUpda
 INERT = ('conv_mask.bias',)
 
 _BLOCKS = dict(base_channels=4, stem_channels=4)
+_STDC = dict(stdc_type='STDCNet1', in_channels=3, channels=(4, 8, 16, 32, 64), bottleneck_type='add', norm_cfg=BN,
+             act_cfg=dict(type='ReLU'))
 _STAGE = dict(num_modules=1, block='BASIC')
 BACKBONES = {
+    'BiSeNetV1': dict(backbone_cfg=dict(_BLOCKS, type='ResNet', depth=18), spatial_channels=(4, 4, 4, 8),
+                      context_channels=(8, 16, 32), out_channels=12),
+    'BiSeNetV2': dict(detail_channels=(4, 4, 16), semantic_channels=(4, 8, 12, 16), bga_channels=16),
+    'ERFNet': dict(enc_downsample_channels=(4, 8, 16), enc_stage_non_bottlenecks=(1, 4),
+                   enc_non_bottleneck_channels=(8, 16), dec_upsample_channels=(8, 4),
+                   dec_stages_non_bottleneck=(1, 1), dec_non_bottleneck_channels=(8, 4)),
+    'FastSCNN': dict(downsample_dw_channels=(4, 6), global_in_channels=8, global_block_channels=(8, 12, 16),
+                     global_out_channels=12, higher_in_channels=8, lower_in_channels=12, fusion_out_channels=8),
     'HRNet': dict(extra=dict(
         stage1=dict(_STAGE, num_branches=1, block='BOTTLENECK', num_blocks=(1,), num_channels=(2,)),
         stage2=dict(_STAGE, num_branches=2, num_blocks=(1, 1), num_channels=(4, 6)),
         stage3=dict(_STAGE, num_branches=3, num_blocks=(1, 1, 1), num_channels=(4, 6, 8)),
         stage4=dict(_STAGE, num_branches=4, num_blocks=(1, 1, 1, 1), num_channels=(4, 6, 8, 10)))),
+    'ICNet': dict(backbone_cfg=dict(_BLOCKS, type='ResNetV1c', depth=18), layer_channels=(8, 32),
+                  light_branch_middle_channels=4, psp_out_channels=8, out_channels=(4, 6, 8)),
     'ResNeSt': dict(_BLOCKS, depth=50),
     'ResNeXt': dict(_BLOCKS, depth=50, groups=2),
     'ResNet': dict(_BLOCKS, depth=18),
     'ResNetV1c': dict(_BLOCKS, depth=18),
     'ResNetV1d': dict(_BLOCKS, depth=18),
+    'STDCContextPathNet': dict(backbone_cfg=dict(_STDC, type='STDCNet'), last_in_channels=(64, 32), out_channels=12,
+                               ffm_cfg=dict(in_channels=28, out_channels=8)),
+    'STDCNet': dict(_STDC, with_final_conv=True),
     'UNet': dict(base_channels=4),
 }
 
@@ -64,6 +79,7 @@ HEADS = {
     'PSAHead': dict(_ONE, mask_size=(5, 5)),
     'PSPHead': dict(_ONE, pool_scales=(1, 2)),
     'PointHead': dict(in_channels=[4], in_index=[0], channels=8, num_classes=5),
+    'STDCHead': _ONE,
     'UPerHead': dict(_ALL, pool_scales=(1, 2)),
 }
 PLAIN = dict(type='FCNHead', num_convs=1, **_ONE)  # an auxiliary head, and the first of two

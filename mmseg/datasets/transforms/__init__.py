@@ -9,7 +9,7 @@ __getattr__, __dir__, __all__ = lazy_exports(__name__, {
     'color': ['AdjustGamma', 'CLAHE', 'PhotoMetricDistortion', 'RGB2Gray', 'Rerange'],
     'edge': ['GenerateEdge'],
     'formatting': ['PackSegInputs'],
-    'geometric': ['RandomCrop', 'RandomFlip', 'RandomRotFlip', 'RandomRotate', 'Resize', 'ResizeShortestEdge',
+    'geometric': ['Pad', 'RandomCrop', 'RandomFlip', 'RandomRotFlip', 'RandomRotate', 'Resize', 'ResizeShortestEdge',
         'ResizeToMultiple', 'SegRescale'],
     'loading': ['InferencerLoader', 'LoadAnnotations', 'LoadDepthAnnotation', 'LoadImageFromFile',
         'LoadImageFromNDArray'],

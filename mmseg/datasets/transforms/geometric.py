@@ -117,6 +117,22 @@ class SegRescale(Transform):
         return results
 
 
+@TRANSFORMS.register_module()
+class Pad(mmcv.transforms.Pad):
+    """Pad the image and its labels, whatever the number of bands. Arguments: as those of mmcv's."""
+
+    def _pad_img(self, results: dict) -> None:
+        whole = results['img']
+
+        def pad(bands: np.ndarray) -> np.ndarray:
+            results['img'] = bands
+            super(Pad, self)._pad_img(results)
+            return results['img']
+
+        results['img'] = by_bands(pad, whole)
+        results['pad_shape'] = results['img'].shape
+
+
 def _by_frequency(label: np.ndarray) -> list[int]:
     """Return the labels that occur, the most frequent first."""
     if label.dtype == np.uint8:

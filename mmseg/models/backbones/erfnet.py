@@ -11,7 +11,6 @@ from mmcv.cnn import build_activation_layer, build_conv_layer, build_norm_layer
 from mmengine.model import BaseModule
 from torch import nn
 
-from mmseg.ops import resize
 from mmseg.registry import MODELS
 
 _BN = dict(type='BN', eps=1e-3)
@@ -29,15 +28,13 @@ class DownsamplerBlock(BaseModule):
             raise ValueError(f'out_channels ({out_channels}) must exceed in_channels ({in_channels}), which are among '
                              'them')
         self.conv = build_conv_layer(conv_cfg, in_channels, out_channels - in_channels, 3, stride=2, padding=1)
-        self.pool = nn.MaxPool2d(2, stride=2)
+        self.pool = nn.MaxPool2d(2, stride=2, ceil_mode=True)
         self.bn = build_norm_layer(norm_cfg, out_channels)[1]
         self.act = build_activation_layer(act_cfg)
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """(B, in_channels, H, W) -> (B, out_channels, H / 2, W / 2), rounded up."""
-        new = self.conv(input)
-        kept = resize(self.pool(input), new.shape[2:], mode='bilinear', align_corners=False)  # odd sizes round down
-        return self.act(self.bn(torch.cat([new, kept], dim=1)))
+        return self.act(self.bn(torch.cat([self.conv(input), self.pool(input)], dim=1)))
 
 
 class NonBottleneck1d(BaseModule):
@@ -121,7 +118,7 @@ class ERFNet(BaseModule):
         super().__init__(init_cfg)
         self._check(enc_downsample_channels, enc_stage_non_bottlenecks, enc_non_bottleneck_channels,
                     dec_upsample_channels, dec_stages_non_bottleneck, dec_non_bottleneck_channels)
-        shared = dict(conv_cfg=conv_cfg, norm_cfg=norm_cfg, act_cfg=act_cfg)
+        shared = dict(conv_cfg=conv_cfg, norm_cfg=dict(_BN, **norm_cfg), act_cfg=act_cfg)  # the published eps
         first, *others = enc_downsample_channels
         self.encoder = nn.ModuleList([DownsamplerBlock(in_channels, first, **shared)])
         source = first
@@ -136,7 +133,6 @@ class ERFNet(BaseModule):
             self.decoder.append(UpsamplerBlock(source, channels, **shared))
             self.decoder.extend(NonBottleneck1d(channels, **shared) for _ in range(blocks))
             source = channels
-        self.smallest_side = 2**(len(enc_downsample_channels) - 1) + 1
         self.out_channels = (source,)
         self.out_strides = (2,)
 
@@ -155,12 +151,8 @@ class ERFNet(BaseModule):
                 raise ValueError(f'{name} must equal {source}, {tuple(expected)}: found {tuple(found)}')
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor]:
-        """(B, in_channels, H, W) -> one feature (B, dec_upsample_channels[-1], H / 2, W / 2)."""
-        if min(x.shape[2:]) < self.smallest_side:
-            raise ValueError(f'this ERFNet needs at least {self.smallest_side} x {self.smallest_side} pixels, found '
-                             f'{x.shape[2]} x {x.shape[3]}: enlarge or pad the image')
-        for layer in self.encoder:
+        """(B, in_channels, H, W) -> one feature (B, dec_upsample_channels[-1], H / 2, W / 2), rounded up."""
+        height, width = ((side + 1) // 2 for side in x.shape[2:])
+        for layer in (*self.encoder, *self.decoder):
             x = layer(x)
-        for layer in self.decoder:
-            x = layer(x)
-        return (x,)
+        return (x[:, :, :height, :width],)  # a size that does not halve evenly was rounded up on the way

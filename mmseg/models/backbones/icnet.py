@@ -35,7 +35,8 @@ class ICNet(BaseModule):
         align_corners: how images and features are resized.
 
     Attributes:
-        out_channels, out_strides: of each returned feature, the finest first.
+        out_channels: of each returned feature, the finest first.
+        smallest_side: of an image that can be halved so often.
     """
 
     def __init__(self, backbone_cfg: dict, in_channels: int = 3, layer_channels: Sequence[int] = (512, 2048),
@@ -61,14 +62,15 @@ class ICNet(BaseModule):
             for source, target in ((in_channels, light), (light, light), (light, out_channels[0]))))
         self.conv_sub2 = ConvModule(middle, out_channels[1], 1, **shared)
         self.conv_sub4 = ConvModule(psp_out_channels, out_channels[2], 1, **shared)
-        strides = backbone_cfg.get('strides', (1, 2, 2, 2))
-        half = 8 * strides[0] * strides[1]
         self.out_channels = tuple(out_channels)
-        self.out_strides = (8, half, 2 * half * strides[2] * strides[3])
-        self.smallest_side = half - 2  # leaves two pixels of the half branch, for the last branch to halve
+        first, second, *_ = backbone_cfg.get('strides', (1, 2, 2, 2))
+        self.smallest_side = 8 * first * second - 2  # leaves two pixels of the second branch for the third to halve
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """(B, in_channels, H, W) -> a feature (B, C, H / stride, W / stride) of each branch."""
+        """(B, in_channels, H, W) -> a feature (B, C, h, w) of each branch, by about 8, 16 and 32 smaller.
+
+        The published ResNets with strides (1, 2, 1, 1) give those sizes; halving rounds down and pooling rounds up.
+        """
         if min(x.shape[2:]) < self.smallest_side:
             raise ValueError(f'this ICNet needs at least {self.smallest_side} x {self.smallest_side} pixels, found '
                              f'{x.shape[2]} x {x.shape[3]}: enlarge or pad the image')

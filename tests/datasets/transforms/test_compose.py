@@ -2,6 +2,7 @@
 import copy
 import pickle
 
+import cv2
 import mmcv.transforms
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import torch
 from mmengine.dataset import Compose as PlainCompose
 from mmengine.registry import DefaultScope
 
+from mmseg.datasets import BaseSegDataset
 from mmseg.datasets.transforms import PackSegInputs, PhotoMetricDistortion, RandomCrop, RandomFlip, Resize
 from mmseg.datasets.transforms.compose import Compose, CroppedResize
 
@@ -126,6 +128,25 @@ def test_names_are_ours_unless_a_scope_is_set(monkeypatch):
     assert DefaultScope.get_current_instance() is None
     with DefaultScope.overwrite_default_scope('mmengine'):
         assert type(Compose([RESIZES['RandomResize']]).transforms[0].resize) is mmcv.transforms.Resize
+
+
+def test_data_sets_join_the_steps_of_their_pipelines(tmp_path, make_results):
+    results = make_results()
+    for folder, suffix, array in (('images', '.png', results['img']), ('labels', '.png', results['gt_seg_map'])):
+        (tmp_path / folder).mkdir()
+        cv2.imwrite(str(tmp_path / folder / f'a{suffix}'), array)
+    data_set = BaseSegDataset(
+        data_root=str(tmp_path), data_prefix=dict(img_path='images', seg_map_path='labels'), img_suffix='.png',
+        metainfo=dict(classes=tuple('abcdef')),
+        pipeline=[dict(type='LoadImageFromFile'), dict(type='LoadAnnotations'), RESIZES['RandomResize'],
+                  dict(type='RandomCrop', crop_size=24, cat_max_ratio=0.75), dict(type='PackSegInputs')])
+    assert CroppedResize in map(type, data_set.pipeline._steps)
+    np.random.seed(4)
+    ours = data_set[0]
+    np.random.seed(4)
+    plain = PlainCompose(data_set.pipeline.transforms)(data_set.get_data_info(0))
+    assert torch.equal(ours['inputs'], plain['inputs'])
+    assert torch.equal(ours['data_samples'].gt_sem_seg.data, plain['data_samples'].gt_sem_seg.data)
 
 
 def test_the_published_pipeline_equals_its_description(make_results):

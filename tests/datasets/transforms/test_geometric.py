@@ -5,6 +5,7 @@ import pytest
 from mmcv.transforms.utils import cache_random_params
 
 from mmseg.datasets.transforms import (
+    Pad,
     RandomCrop,
     RandomFlip,
     RandomRotate,
@@ -50,6 +51,16 @@ def test_seg_rescale_changes_the_labels_alone(make_results):
     results = SegRescale(0.5)(make_results())
     assert results['gt_seg_map'].shape == (24, 31)
     assert results['img'].shape == (47, 61, 3)
+
+
+@pytest.mark.parametrize('bands', [None, 1, 3, 4, 9])
+def test_padding_takes_any_number_of_bands(bands, make_results):
+    image = make_results(bands=bands)['img']
+    results = Pad(size=(70, 50), pad_val=dict(img=3, seg=254))(make_results(bands=bands))
+    assert results['img'].shape == results['pad_shape'] == (50, 70, *image.shape[2:])
+    assert results['img_shape'] == results['gt_seg_map'].shape == (50, 70)
+    np.testing.assert_array_equal(results['img'][:47, :61], image)
+    assert (results['img'][47:] == 3).all() and (results['gt_seg_map'][:, 61:] == 254).all()
 
 
 # ---------------------------------------------------------------------- crop

@@ -44,6 +44,21 @@ def test_a_window_of_a_large_picture_holds_the_pixels_of_the_whole():
         np.testing.assert_array_equal(pending[window], cv2.resize(image, size)[window])
 
 
+def test_what_lies_beyond_a_window_is_not_computed(monkeypatch):
+    areas, resize = [], cv2.resize
+
+    def counting(*args, **kwargs):
+        out = resize(*args, **kwargs)
+        areas.append(out.size)
+        return out
+
+    monkeypatch.setattr(cv2, 'resize', counting)
+    pending = PendingResize(np.zeros((100, 200), np.uint8)).resized((800, 400), 'bilinear', 'cv2')
+    assert pending[20:60, 30:130].shape == (40, 100)
+    assert pending[20:60, 30:130] is pending[20:60, 30:130]
+    assert len(areas) == 1 and areas[0] < 90 * 160
+
+
 def test_nearest_indices_are_those_of_opencv():
     for length in (7, 64, 101):
         ramp = np.arange(length, dtype=np.uint8)[None]
