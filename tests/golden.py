@@ -18,9 +18,9 @@ from torch import nn
 
 ROOT = Path(__file__).resolve().parents[1]
 # Folders of configs whose networks are still to come.
-NOT_YET = frozenset(['beit', 'bisenetv1', 'convnext', 'dpt', 'erfnet', 'fastscnn',
-                     'icnet', 'knet', 'mae', 'mask2former', 'maskformer',
-                     'poolformer', 'san', 'segformer', 'segmenter', 'segnext', 'setr', 'stdc', 'swin', 'twins', 'vit'])
+NOT_YET = frozenset(['beit', 'convnext', 'dpt',
+                     'knet', 'mae', 'mask2former', 'maskformer',
+                     'poolformer', 'san', 'segformer', 'segmenter', 'segnext', 'setr', 'swin', 'twins', 'vit'])
 
 
 @cache

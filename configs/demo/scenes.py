@@ -5,16 +5,16 @@
 data_root = 'data/scenes/'
 
 _base_ = ['../_base_/models/fpn_r50.py', '../_base_/default_runtime.py']
-crop_size = (128, 128)
+crop_size = (160, 160)
 iterations = 3000
 
 model = dict(
     pretrained=None,
     data_preprocessor=dict(size=crop_size),
-    backbone=dict(depth=18, base_channels=24, stem_channels=24),
-    neck=dict(in_channels=[24, 48, 96, 192], out_channels=48),
+    backbone=dict(depth=18, base_channels=16, stem_channels=16),
+    neck=dict(in_channels=[16, 32, 64, 128], out_channels=32),
     # num_classes=None: as many as the training data have
-    decode_head=dict(in_channels=[48, 48, 48, 48], channels=48, num_classes=None))
+    decode_head=dict(in_channels=[32, 32, 32, 32], channels=32, num_classes=None))
 
 train_pipeline = [
     dict(type='LoadImageFromFile'),

@@ -25,11 +25,11 @@ CLASSES = ('sky', 'grass', 'gravel', 'brick', 'zebra', 'cat', 'cup', 'ball')
 PALETTE = ((110, 180, 240), (60, 150, 60), (150, 150, 150), (170, 80, 50),
            (120, 70, 160), (240, 170, 40), (240, 240, 220), (220, 40, 90))
 SPLITS = {'train': 800, 'val': 100}
-SIZE = 128
+SIZE = 160
 SKY, GRASS, GRAVEL, BRICK, ZEBRA, CAT, CUP, BALL = range(len(CLASSES))
 
 # How many of its own pixels a ground advances from one pixel of the scene to the next.
-_STEPS = {GRASS: (1.5, 2.2), GRAVEL: (0.8, 1.2), BRICK: (1.4, 2.4)}
+_STEPS = {GRASS: (1.6, 2.1), GRAVEL: (0.9, 1.1), BRICK: (1.7, 2.4)}
 # Ellipses (centre x, y, half axes) that cut the cup with its saucer, and the cat's face, out of their photographs.
 _CUP_OUTLINE = ((279, 218, 201, 168), (292, 110, 116, 96))
 _CAT_OUTLINE = ((182, 162, 142, 132),)
@@ -123,8 +123,10 @@ class _Painter:
 
     def tint(self, colour: np.ndarray) -> np.ndarray:
         """Change contrast, light and hue at random, so that these do not tell what a thing is."""
-        contrast, light = self.between(0.9, 1.3), self.between(0.44, 0.58)
-        return (light + contrast * (colour[..., self.rng.permutation(3)] - 0.45)) * self.colour(0.65, 1.3)
+        contrast, light = self.between(1, 1.3), self.between(0.4, 0.58)
+        grey = (colour[..., :1] + colour[..., 1:2] + colour[..., 2:]) / 3
+        muted = grey + 0.6 * (colour[..., self.rng.permutation(3)] - grey)
+        return (light + contrast * (muted - 0.45)) * self.colour(0.7, 1.3)
 
     def paint(self, label: int, where: np.ndarray, colour: np.ndarray) -> None:
         self.image[where] = colour[where]
@@ -152,7 +154,7 @@ class _Painter:
 
     def thing(self, label: int, quarter: int) -> None:
         """Lay a cut-out or drawn object about a quarter of the scene, turned and scaled."""
-        extent = self.between(0.46, 0.7) * (1.5 if label == ZEBRA else 1)
+        extent = self.between(0.5, 0.68) * (1.5 if label == ZEBRA else 1)
         centre = [self.between(-0.14, 0.14) + (0.23 if far else -0.23) for far in (quarter & 1, quarter & 2)]
         x, y = (place / extent for place in self.turned(*centre))
         if label == BALL:
@@ -181,15 +183,15 @@ class _Painter:
 
     def expose(self) -> np.ndarray:
         """Light the scene unevenly, blur it a little, add noise and return uint8 pixels."""
-        slope = self.between(-0.4, 0.4), self.between(-0.4, 0.4)
+        slope = self.between(-0.3, 0.3), self.between(-0.3, 0.3)
         light = (1 + slope[0] * (self.x - 0.5) + slope[1] * (self.y - 0.5))[..., None]
-        image = self.image * light * (0.8 + 0.4 * self.smooth(2))[..., None]
-        blur = self.between(0, 0.15)
+        image = self.image * light * (0.85 + 0.3 * self.smooth(2))[..., None]
+        blur = self.between(0, 0.1)
         for axis in (0, 1):
             before, after = (np.roll(image, shift, axis) for shift in (1, -1))
             image = image * (1 - 2 * blur) + (before + after) * blur
         noise = self.rng.random_sample((2, *image.shape)).astype(np.float32)
-        image = image + (noise[0] + noise[1] - 1) * self.between(0.01, 0.06)
+        image = image + (noise[0] + noise[1] - 1) * self.between(0.01, 0.045)
         return np.clip(np.floor(image * 255 + 0.5), 0, 255).astype(np.uint8)
 
 

@@ -1,7 +1,8 @@
 """Change the colours of an image; its labels stay."""
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import cv2
 import numpy as np
@@ -27,6 +28,16 @@ def _linear_table(alpha: float = 1, beta: float = 0) -> np.ndarray:
 def _look_up(image: np.ndarray, table: np.ndarray | None) -> np.ndarray:
     """Replace each level of an 8-bit image by its entry in a table of 256; no table, no change."""
     return image if table is None else cv2.LUT(image, table).reshape(image.shape)
+
+
+def _level_step(table: np.ndarray | None) -> Callable[[np.ndarray], np.ndarray] | None:
+    """The quickest function to map an image of three bands by a table: a saturated sum where it shifts all levels."""
+    if table is None:
+        return None
+    shift = int(table[128]) - 128
+    if np.array_equal(table, np.clip(np.arange(256) + shift, 0, 255)):
+        return partial(cv2.add if shift > 0 else cv2.subtract, src2=(abs(shift),) * 4)
+    return partial(cv2.LUT, lut=table)
 
 
 def _look_up_hsv(image: np.ndarray, channel: int, table: np.ndarray | None) -> np.ndarray:
@@ -120,14 +131,15 @@ class PhotoMetricDistortion(Transform):
         saturation, hue = self._draw_saturation(), self._draw_hue()
         if not contrast_first:
             after = self._draw_contrast()
+        before, after = _level_step(before), _level_step(after)
         # (H, W, C) to all who look, but laid out as (C, H, W): PackSegInputs, which mostly comes next, need not copy.
         planes = np.empty((3, *image.shape[:2]), np.uint8)
         for top in range(0, len(image), _STRIP):
             rows = slice(top, top + _STRIP)
-            strip = _look_up(image[rows], before)
+            strip = before(image[rows]) if before else image[rows]
             strip = _look_up_hsv(strip, _SATURATION, saturation)
             strip = _look_up_hsv(strip, _HUE, hue)
-            cv2.split(_look_up(strip, after), list(planes[:, rows]))
+            cv2.split(after(strip) if after else strip, list(planes[:, rows]))
         results['img'] = planes.transpose(1, 2, 0)
         return results
 

@@ -65,7 +65,7 @@ class PSAHead(BaseDecodeHead):
                                  self._gather(self.reduce_p, self.attention_p, 'distribute', x, size, aligned)], dim=1)
         else:
             context = self._gather(self.reduce, self.attention, self.psa_type, x, size, aligned)
-        context = resize(self.proj(context), x.shape[2:], mode='bilinear', align_corners=aligned)
+        context = resize(self.proj(context), x.shape[2:], mode='bilinear', align_corners=aligned, warning=False)
         return self.cls_seg(self.bottleneck(torch.cat([x, context], dim=1)))
 
     def _shrunk(self, size: Sequence[int]) -> tuple[tuple[int, int], bool]:

@@ -51,7 +51,7 @@ class DAPPM(BaseModule):
         in_channels: of the input.
         branch_channels: of each scale.
         out_channels: of the result.
-        num_scales: the input itself, one window fewer than two less, and the mean of all.
+        num_scales: the input itself, its means over `num_scales - 2` sizes of windows, and the mean of all.
         kernel_sizes, strides, paddings: of the windows.
         conv_cfg: further arguments of every :class:`mmcv.cnn.ConvModule`.
         upsample_mode: interpolation of the scales to the input's size.

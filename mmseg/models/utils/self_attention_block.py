@@ -79,7 +79,7 @@ class SelfAttentionBlock(nn.Module):
     def _downsample(x: torch.Tensor, pool: nn.Module | None) -> torch.Tensor:
         if pool is None:
             return x
-        window = getattr(pool, 'kernel_size', 1)
+        window = 1 if getattr(pool, 'ceil_mode', False) else getattr(pool, 'kernel_size', 1)
         smallest = tuple(window) if isinstance(window, (list, tuple)) else (window, window)
         if any(side < least for side, least in zip(x.shape[2:], smallest)):
             raise ValueError(f'a feature of {tuple(x.shape[2:])} is too small to be pooled over windows of {smallest}: '
