@@ -24,7 +24,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: setup.py constraints.txt mmseg/version.py $(wildcard requirements/*.txt) | $(BIN)/python
-	$(BIN)/python -m pip install -c constraints.txt -e '.[lite,tests]'
+	$(BIN)/python -m pip install -c constraints.txt -e '.[tests]'
 	@touch $@
 
 install: $(VENV)/.installed

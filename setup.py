@@ -9,7 +9,7 @@ from setuptools.command.build_py import build_py
 ROOT = Path(__file__).resolve().parent
 # Beside the code, an installed package carries these in `mmseg/.mim`, where mmengine looks for `mmseg::fcn/…`.
 CARRIED = ('configs', 'tools', 'demo')
-EXTRAS = ('lite', 'onedl', 'demo', 'optional', 'tests', 'docs')
+EXTRAS = ('demo', 'optional', 'tests', 'docs')
 
 
 def requirements(name: str) -> list[str]:

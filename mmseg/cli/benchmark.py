@@ -3,6 +3,7 @@
     mmseg benchmark CONFIG CHECKPOINT
     mmseg benchmark CONFIG CONFIG CONFIG --shape 512 1024 --format markdown --out speed.md
     mmseg benchmark CONFIG --device cpu --images 20 --repeats 3
+    mmseg benchmark CONFIG --mode slide --window 512 --shape 1024 2048
 
 Several configs make one table. Without a checkpoint (a file behind its config) the weights are random, which takes the
 same time. Measured is everything from the bytes of an image to its labels; reading files is left out.
@@ -28,6 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--shape', type=int, nargs='+', metavar='SIDE',
                         help='height and width of the images (as the config tests, or trains)')
     parser.add_argument('--batch-size', type=int, default=1)
+    parser.add_argument('--mode', choices=('whole', 'slide'), help='predict images at once or by windows (as configured)')
+    parser.add_argument('--window', type=int, nargs='+', metavar='SIDE', default=[512],
+                        help='height and width of the windows of --mode slide (512), two thirds of which is the stride')
     parser.add_argument('--device', help='cpu, cuda, cuda:1 … (a GPU if there is one)')
     parser.add_argument('--images', type=int, default=200, help='images to measure (200)')
     parser.add_argument('--warm-up', type=int, default=5, metavar='N', help='batches before that do not count (5)')
@@ -73,6 +77,8 @@ def measure(config: str, checkpoint: str | None, args: argparse.Namespace) -> di
     from mmseg.apis.inference import choose_device, load_model
     from mmseg.utils.config import find_config, read_config
     cfg = read_config(config, common.parse_options(args.cfg_options))
+    if args.mode:
+        cfg.model.test_cfg = test_mode(args)
     torch.backends.cudnn.benchmark = False
     device = torch.device(choose_device(args.device))
     memory = PeakMemory(device)
@@ -98,6 +104,14 @@ def measure(config: str, checkpoint: str | None, args: argparse.Namespace) -> di
         'peak MiB': memory.peak(),
         'parameters/M': round(sum(weight.numel() for weight in model.parameters()) / 1e6, 2),
     }
+
+
+def test_mode(args: argparse.Namespace) -> dict:
+    """Return the `test_cfg` of a model for `--mode` and `--window`."""
+    if args.mode == 'whole':
+        return dict(mode='whole')
+    window = common.height_and_width(args.window)
+    return dict(mode='slide', crop_size=window, stride=tuple(side * 2 // 3 for side in window))
 
 
 def prepare(model, args: argparse.Namespace):

@@ -122,6 +122,8 @@ def build_seeded_dataloader(config: dict, seed: int | None) -> DataLoader:
     config = dict(config)
     config['dataset'] = dict(type=build_seeded_dataset, dataset=config['dataset'])
     config['sampler'] = dict(type=build_draw_sampler, sampler=config['sampler'])
+    if not config.get('num_workers'):
+        config['persistent_workers'] = False  # there are none to keep
     return Runner.build_dataloader(config, seed=seed)
 
 

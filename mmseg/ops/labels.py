@@ -48,14 +48,13 @@ def restore_logits(logits: torch.Tensor, geometry: Geometry) -> torch.Tensor:
 
 
 def logits_to_labels(logits: torch.Tensor, geometry: Geometry, threshold: float | None = None) -> torch.Tensor:
-    """Label each pixel of the original image: (C, h, w) -> (1, H, W), int64, or for one channel that of the logits.
+    """Label each pixel of the original image: (C, h, w) -> (1, H, W), int64.
 
     The result equals `restore_logits(...).argmax(0)`, up to ties within rounding, but never holds all classes at full
     size. A single channel is the logit of class 1: it is compared with `threshold` after the sigmoid.
     """
     if logits.shape[0] == 1:
-        probability = restore_logits(logits, geometry).sigmoid()
-        return (probability > threshold).to(probability)
+        return (restore_logits(logits, geometry).sigmoid() > threshold).long()
     left, right, top, bottom = geometry.padding
     height, width = geometry.input_size
     unpadded = (height - top - bottom, width - left - right)
@@ -123,4 +122,4 @@ def average_views(views: Sequence[torch.Tensor], threshold: float | None = None)
     """Label pixels by the mean probability over views: several (C, H, W) logits -> (1, H, W) as above."""
     single = views[0].shape[0] == 1
     mean = sum(view.sigmoid() if single else view.softmax(0) for view in views) / len(views)
-    return (mean > threshold).to(mean) if single else mean.argmax(0, keepdim=True)
+    return (mean > threshold).long() if single else mean.argmax(0, keepdim=True)

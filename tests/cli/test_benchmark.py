@@ -117,3 +117,13 @@ def test_multiplications_are_counted(project, capsys):
     said = capsys.readouterr().out
     assert 'Input shape: (3, 32, 32)' in said
     assert f'Params: {parameters / 1e6:.2f} M' in said
+
+
+@pytest.mark.parametrize(('arguments', 'expected'), [
+    (['--mode', 'whole'], dict(mode='whole')),
+    (['--mode', 'slide', '--window', '60', '90'], dict(mode='slide', crop_size=(60, 90), stride=(40, 60)))])
+def test_the_mode_is_chosen(arguments, expected):
+    import argparse
+    parser = argparse.ArgumentParser()
+    benchmark.add_arguments(parser)
+    assert benchmark.test_mode(parser.parse_args(['config', *arguments])) == expected

@@ -73,9 +73,11 @@ BACKBONES = {
 
 CHANNELS = (4, 8, 12, 16)  # of the features that a head is tested with; their strides are 4, 8, 16 and 32
 _CE = dict(type='CrossEntropyLoss')
+_HARDEST = dict(type='OhemCrossEntropy', min_kept=50)
 _BASE = dict(channels=8, num_classes=5, norm_cfg=BN)
 _ONE = dict(_BASE, in_channels=16, in_index=3)
 _TWO = dict(_BASE, in_channels=[12, 16], in_index=[2, 3])
+_OF_VIT = dict(_BASE, in_channels=(8, 8, 8, 8), in_index=(0, 1, 2, 3))
 _ALL = dict(_BASE, in_channels=CHANNELS, in_index=[0, 1, 2, 3])
 HEADS = {
     'ANNHead': dict(_TWO, project_channels=4, query_scales=(1, 2), key_pool_scales=(1, 2)),
@@ -86,8 +88,8 @@ HEADS = {
     'DDRHead': dict(_ONE, in_index=-1, loss_decode=[_CE] * 2),
     'DMHead': dict(_ONE, filter_sizes=(1, 2, 3)),
     'DNLHead': _ONE,
-    'DPTHead': dict(_BASE, in_channels=(8, 8, 8, 8), in_index=(0, 1, 2, 3), input_transform='multiple_select', embed_dims=8,
-                    post_process_channels=(4, 6, 8, 10), readout_type='project', patch_size=8),
+    'DPTHead': dict(_OF_VIT, input_transform='multiple_select', embed_dims=8, post_process_channels=(4, 6, 8, 10),
+                    readout_type='project', patch_size=8),
     'DepthwiseSeparableASPPHead': dict(_ONE, dilations=(1, 2), c1_in_channels=4, c1_channels=3),
     'DepthwiseSeparableFCNHead': _ONE,
     'EMAHead': dict(_ONE, ema_channels=8, num_bases=4, num_stages=2),
@@ -100,12 +102,11 @@ HEADS = {
                        branch_channels=(3, 6)),
     'NLHead': _ONE,
     'OCRHead': dict(_ONE, ocr_channels=4),
-    'PIDHead': dict(_ONE, in_index=-1, loss_decode=[_CE, dict(type='OhemCrossEntropy', min_kept=50),
-                                              dict(type='BoundaryLoss'), dict(type='OhemCrossEntropy', min_kept=50)]),
+    'PIDHead': dict(_ONE, in_index=-1, loss_decode=[_CE, _HARDEST, dict(type='BoundaryLoss'), _HARDEST]),
     'PSAHead': dict(_BASE, in_channels=4, in_index=0, mask_size=(5, 5)),
     'PSPHead': dict(_ONE, pool_scales=(1, 2)),
     'PointHead': dict(in_channels=[4], in_index=[0], channels=8, num_classes=5),
-    'SETRMLAHead': dict(_ALL, channels=16, mla_channels=4),
+    'SETRMLAHead': dict(_OF_VIT, channels=16, mla_channels=4),
     'SETRUPHead': _ONE,
     'STDCHead': _ONE,
     'SegformerHead': _ALL,
@@ -117,6 +118,7 @@ STANDS_ON = {
     'DDRHead': dict(type='DDRNet', **BACKBONES['DDRNet']),
     'DPTHead': dict(type='VisionTransformer', output_cls_token=True, **_VIT),
     'PIDHead': dict(type='PIDNet', **BACKBONES['PIDNet']),
+    'SETRMLAHead': dict(type='VisionTransformer', **_VIT),
 }
 # Backbones with features for a single head, which it takes with losses of its own for each.
 ONLY_UNDER = {'DDRNet': 'DDRHead', 'PIDNet': 'PIDHead'}

@@ -35,8 +35,8 @@ def test_unknown_flip_is_refused():
 
 def test_single_channel_is_cut_at_the_threshold():
     logits = torch.tensor([[[-1.0, 0.0, 1.0]]])
-    assert logits_to_labels(logits, Geometry((1, 3)), 0.4).tolist() == [[[0.0, 1.0, 1.0]]]
-    assert average_views([logits, -logits], 0.6).tolist() == [[[0.0, 0.0, 0.0]]]
+    assert logits_to_labels(logits, Geometry((1, 3)), 0.4).tolist() == [[[0, 1, 1]]]
+    assert average_views([logits, -logits], 0.6).tolist() == [[[0, 0, 0]]]
 
 
 def test_views_are_averaged_as_probabilities():

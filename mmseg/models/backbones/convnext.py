@@ -14,7 +14,7 @@ from mmseg.models.utils.backbone_options import FreezableBackbone, checkpointed,
 from mmseg.models.utils.layer_norm import LayerNorm2d
 from mmseg.registry import MODELS
 
-_LN2D = dict(type='LN2d', eps=1e-6)
+_LN2D = dict(type=LayerNorm2d, eps=1e-6)
 _GELU = dict(type='GELU')
 _TRUNCATED_NORMAL = (dict(type='TruncNormal', layer=['Conv2d', 'Linear'], std=.02, bias=0.),
                      dict(type='Constant', layer=['LayerNorm', 'LayerNorm2d'], val=1., bias=0.))
@@ -44,7 +44,7 @@ class ConvNeXtBlock(BaseModule):
         self.drop_path = DropPath(drop_path_rate)
 
     def _transform(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.norm(self.depthwise_conv(x)).permute(0, 2, 3, 1)  # B C H W -> B H W C
+        x = self.norm(self.depthwise_conv(x).permute(0, 2, 3, 1), channels_last=True)  # B C H W -> B H W C
         x = self.pointwise_conv2(self.act(self.pointwise_conv1(x)))
         x = x if self.gamma is None else x * self.gamma
         return x.permute(0, 3, 1, 2)  # B H W C -> B C H W
@@ -65,7 +65,7 @@ class ConvNeXt(FreezableBackbone):
         arch: a name of `arch_settings`, or a mapping with `depths` and `channels` of the stages.
         in_channels: of the image.
         stem_patch_size: side of the patches that the first convolution takes.
-        norm_cfg: normalisation, a type that takes `num_channels`.
+        norm_cfg: normalisation, `dict(type='LN2d', eps=...)`.
         drop_path_rate: of the last block; the first one has 0.
         layer_scale_init_value: where the learned scales of the channels start; 0 for none.
         out_indices: stages whose output is returned, or one of them; negative ones count from the last.

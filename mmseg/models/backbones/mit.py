@@ -14,9 +14,9 @@ from torch import nn
 from mmseg.models.utils import nchw_to_nlc, nlc_to_nchw
 from mmseg.models.utils.attention import (
     MultiheadAttention,
+    TransformerBackbone,
     drop_path,
     drop_path_rates,
-    init_transformer,
     project_and_attend,
 )
 from mmseg.models.utils.backbone_options import checkpointed, choose_init_cfg
@@ -138,7 +138,7 @@ class TransformerEncoderLayer(BaseModule):
 
 
 @MODELS.register_module()
-class MixVisionTransformer(BaseModule):
+class MixVisionTransformer(TransformerBackbone):
     """Stages of overlapping patch embedding and transformer layers; returns the features of `out_indices`.
 
     Args:
@@ -194,13 +194,6 @@ class MixVisionTransformer(BaseModule):
         stage_strides = list(accumulate(strides, mul))
         self.out_channels = tuple(widths[i] for i in self.out_indices)
         self.out_strides = tuple(stage_strides[i] for i in self.out_indices)
-
-    def init_weights(self) -> None:
-        """Load what `init_cfg` names, or start anew as the paper does."""
-        if self.init_cfg is None:
-            init_transformer(self)
-        else:
-            super().init_weights()
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """(B, in_channels, H, W) -> a feature (B, C, H / stride, W / stride) of each stage in `out_indices`."""

@@ -12,7 +12,7 @@ from torch import nn
 
 from mmseg.models.backbones.mit import EfficientMultiheadAttention
 from mmseg.models.utils import nchw_to_nlc, nlc_to_nchw
-from mmseg.models.utils.attention import FFN, drop_path, drop_path_rates, init_transformer, multi_head
+from mmseg.models.utils.attention import FFN, TransformerBackbone, drop_path, drop_path_rates, multi_head
 from mmseg.models.utils.backbone_options import choose_init_cfg
 from mmseg.models.utils.embed import PatchEmbed
 from mmseg.models.utils.window_attention import pad_to_windows, partition, unpartition, within_region
@@ -156,7 +156,7 @@ class ConditionalPositionEncoding(BaseModule):
 
 
 @MODELS.register_module()
-class PCPVT(BaseModule):
+class PCPVT(TransformerBackbone):
     """Pyramid Vision Transformer with conditional position encoding; returns the features of `out_indices`.
 
     Args:
@@ -210,13 +210,6 @@ class PCPVT(BaseModule):
     def _make_layer(self, stage: int, index: int, sr_ratio: int, options: dict) -> BaseModule:
         """Build layer `index` of a stage."""
         return GSAEncoderLayer(sr_ratio=sr_ratio, **options)
-
-    def init_weights(self) -> None:
-        """Load what `init_cfg` names, or start anew as the paper does."""
-        if self.init_cfg is None:
-            init_transformer(self)
-        else:
-            super().init_weights()
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """(B, in_channels, H, W) -> a feature (B, C, H / stride, W / stride) of each stage in `out_indices`."""

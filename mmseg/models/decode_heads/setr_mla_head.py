@@ -9,6 +9,7 @@ from torch import nn
 
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.models.utils import Upsample
+from mmseg.ops import resize
 from mmseg.registry import MODELS
 
 
@@ -35,6 +36,8 @@ class SETRMLAHead(BaseDecodeHead):
             for wide in self.in_channels)
 
     def forward(self, inputs: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Features of the neck, all of one size -> logits (B, num_classes, h * up_scale, w * up_scale)."""
-        inputs = self._transform_inputs(inputs)
-        return self.cls_seg(torch.cat([up(x) for up, x in zip(self.up_convs, inputs)], dim=1))
+        """Features of the neck -> logits (B, num_classes, h * up_scale, w * up_scale), the first being h x w."""
+        enlarged = [up(x) for up, x in zip(self.up_convs, self._transform_inputs(inputs))]
+        size = enlarged[0].shape[2:]
+        return self.cls_seg(torch.cat(
+            [resize(x, size, mode='bilinear', align_corners=self.align_corners) for x in enlarged], dim=1))

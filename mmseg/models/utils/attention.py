@@ -19,8 +19,8 @@ with warnings.catch_warnings():
     from mmcv.cnn.bricks.transformer import FFN
     from mmcv.cnn.bricks.transformer import MultiheadAttention as _MultiheadAttention
 
-__all__ = ['FFN', 'MultiheadAttention', 'drop_path', 'drop_path_rates', 'init_transformer', 'multi_head',
-           'project_and_attend']
+__all__ = ['FFN', 'MultiheadAttention', 'TransformerBackbone', 'drop_path', 'drop_path_rates', 'init_transformer',
+           'multi_head', 'project_and_attend']
 
 
 def multi_head(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, num_heads: int,
@@ -122,3 +122,14 @@ def init_transformer(module: BaseModule) -> None:
         bias = layer.in_proj_bias if isinstance(layer, nn.MultiheadAttention) else layer.bias
         if bias is not None:
             nn.init.zeros_(bias)
+
+
+class TransformerBackbone(BaseModule):
+    """A backbone that starts as :func:`init_transformer` tells, unless its `init_cfg` names something else."""
+
+    def init_weights(self) -> None:
+        """Load what `init_cfg` names, or start anew as the paper does."""
+        if self.init_cfg is None:
+            init_transformer(self)
+        else:
+            super().init_weights()

@@ -41,9 +41,8 @@ def logits_of(head, inputs):
 @pytest.mark.parametrize('name', facts('context_heads.json'))
 def test_logits_are_those_of_the_day_when_whole_networks_agreed(name):
     """`context_heads.json` was recorded when the zoo's networks with these heads gave the published logits."""
-    head, size, align_corners = name.split()
     fact = facts('context_heads.json')[name]
-    out = logits_of(build(head, align_corners=align_corners == 'aligned'), features(*map(int, size.split('x'))))
+    out = logits_of(fill(MODELS.build(fact['config'])).eval(), features(*fact['size']))
     assert np.abs(samples(out, len(fact['samples'])) - fact['samples']).max() < 2e-4 * fact['std']
 
 
@@ -65,7 +64,7 @@ def test_criss_cross_attention_starts_as_the_identity():
 def test_global_context_is_one_for_all_places(options):
     block = build('GCHead', **options).gc_block
     block.channel_mul_conv = None
-    x = image(5, 7, 2, 8)
+    x = image(5, 7, 2, block.in_channels)
     added = block(x) - x
     torch.testing.assert_close(added, added[..., :1, :1].expand_as(x), rtol=1e-4, atol=1e-5)
 
@@ -129,11 +128,11 @@ def test_compact_attention_says_the_same_of_absolute_places(way, softmax):
     for head, weight in ((around, mask), (absolute, whole)):
         head.attention.forward = lambda x, weight=weight: weight
         head.load_state_dict({k: v for k, v in around.state_dict().items() if 'attention' not in k}, strict=False)
-        outs.append(head._gather(head.reduce, head.attention, way, features(3, 4)[3], (3, 4), False))
+        outs.append(head._gather(head.reduce, head.attention, way, features(3, 4)[0], (3, 4), False))
     torch.testing.assert_close(*outs)
     weight = whole.flatten(2) if way == 'collect' else whole.flatten(2).transpose(1, 2)
     weight = weight.softmax(1) if softmax else weight
-    expected = around.reduce(features(3, 4)[3]).flatten(2) @ weight / 2
+    expected = around.reduce(features(3, 4)[0]).flatten(2) @ weight / 2
     torch.testing.assert_close(outs[0].flatten(2), expected)
 
 
