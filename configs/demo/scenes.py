@@ -6,7 +6,7 @@ data_root = 'data/scenes/'
 
 _base_ = ['../_base_/models/fpn_r50.py', '../_base_/default_runtime.py']
 crop_size = (160, 160)
-iterations = 3000
+iterations = 2500
 
 model = dict(
     pretrained=None,
@@ -52,12 +52,12 @@ test_dataloader = val_dataloader
 val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
 test_evaluator = val_evaluator
 
-optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='AdamW', lr=0.002, weight_decay=0.01))
+optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='AdamW', lr=0.003, weight_decay=0.01))
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=100),
-    dict(type='PolyLR', power=0.9, eta_min=1e-5, by_epoch=False, begin=100, end=iterations)
+    dict(type='CosineAnnealingLR', eta_min=0, by_epoch=False, begin=100, end=iterations)
 ]
-train_cfg = dict(type='IterBasedTrainLoop', max_iters=iterations, val_interval=1000)
+train_cfg = dict(type='IterBasedTrainLoop', max_iters=iterations, val_interval=1250)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 default_hooks = dict(

@@ -1,6 +1,6 @@
 """Small scenes with exact labels, composed from a seed: the data set that is there before any download.
 
-The ground is cut into irregular regions of grass, gravel and brick, some with a sky above; a zebra, a cat, a cup and a
+The ground is cut into irregular regions of grass, gravel or brick, most with a sky above; a zebra, a cat, a cup and a
 ball lie on it at any angle and size and hide one another. Every region and object gets a random tint, contrast and
 light, so a pixel's colour tells little: a network has to learn textures and shapes.
 
@@ -48,7 +48,7 @@ def _photographs() -> dict[int, list[np.ndarray]]:
     layers = {label: _layer(picture, np.ones(picture.shape, bool)) for label, picture in grounds.items()}
     layers[CAT] = _layer(data.chelsea(), _inside(_CAT_OUTLINE, data.chelsea().shape))
     layers[CUP] = _layer(data.coffee(), _inside(_CUP_OUTLINE, data.coffee().shape))
-    horse = ~data.horse()
+    horse = _thicker(~data.horse(), 5)
     layers[ZEBRA] = _layer(horse.astype(np.uint8), horse)
     return {label: _pyramid(layer) for label, layer in layers.items()}
 
@@ -56,6 +56,14 @@ def _photographs() -> dict[int, list[np.ndarray]]:
 def _inside(ellipses: tuple, shape: tuple) -> np.ndarray:
     y, x = np.mgrid[:shape[0], :shape[1]].astype(np.float32)
     return np.any([((x - cx) / a)**2 + ((y - cy) / b)**2 < 1 for cx, cy, a, b in ellipses], axis=0)
+
+
+def _thicker(shape: np.ndarray, pixels: int) -> np.ndarray:
+    """Let a shape grow by a few pixels to each side: the legs would get lost in a small picture."""
+    for _ in range(pixels):
+        wide = np.pad(shape, 1)
+        shape = wide[1:-1, 1:-1] | wide[:-2, 1:-1] | wide[2:, 1:-1] | wide[1:-1, :-2] | wide[1:-1, 2:]
+    return shape
 
 
 def _layer(picture: np.ndarray, belongs: np.ndarray) -> np.ndarray:
@@ -100,8 +108,8 @@ class _Painter:
         return rows[:, low] + (rows[:, low + 1] - rows[:, low]) * part[None]
 
     def irregular(self) -> np.ndarray:
-        """A field whose level lines are ragged: broad shapes with finer and finer detail."""
-        return self.smooth(2) + self.smooth(5) / 8 + self.smooth(16) / 80
+        """A field whose level lines are irregular: broad shapes with finer detail."""
+        return self.smooth(2) + self.smooth(6) / 12
 
     def turned(self, x: float = 0, y: float = 0) -> tuple[np.ndarray, np.ndarray]:
         """Coordinates about (x, y), turned by a random angle: a rational point of the circle, not sine and cosine."""
@@ -133,8 +141,8 @@ class _Painter:
         self.labels[where] = label
 
     def ground(self) -> None:
-        """Cut the plane into two or three textured regions."""
-        kinds = self.rng.permutation([GRASS, GRAVEL, BRICK])[:2 + int(self.rng.random_sample() < 0.3)]
+        """Cut the plane into regions of two textures."""
+        kinds = self.rng.permutation([GRASS, GRAVEL, BRICK])[:2]
         owner = np.argmax([self.irregular() for _ in kinds], axis=0)
         for place, label in enumerate(kinds):
             step = self.between(*_STEPS[label])
@@ -154,7 +162,7 @@ class _Painter:
 
     def thing(self, label: int, quarter: int) -> None:
         """Lay a cut-out or drawn object about a quarter of the scene, turned and scaled."""
-        extent = self.between(0.5, 0.68) * (1.5 if label == ZEBRA else 1)
+        extent = self.between(0.52, 0.7) * (1.5 if label == ZEBRA else 1)
         centre = [self.between(-0.14, 0.14) + (0.23 if far else -0.23) for far in (quarter & 1, quarter & 2)]
         x, y = (place / extent for place in self.turned(*centre))
         if label == BALL:

@@ -105,16 +105,22 @@ def odd_size(name):
     return (80, 112) if name == 'UNet' else (65, 97)  # it halves four times and refuses other sizes
 
 
-@pytest.mark.parametrize('name', BACKBONES)
-def test_backbone_in_a_segmentor(name):
+def with_backbone(name):
+    """A small segmentor with the backbone and a plain head on each of its features, or the one head that fits."""
+    if name in ONLY_UNDER:
+        return with_head(ONLY_UNDER[name])
     backbone = dict(type=name, **BACKBONES[name])
     with torch.device('meta'):
         channels = MODELS.build(backbone).out_channels
     heads = [dict(type='FCNHead', in_channels=channels[i], in_index=i, channels=4, num_convs=1, num_classes=5,
                   norm_cfg=BN) for i in range(len(channels))]
-    model = with_head(ONLY_UNDER[name]) if name in ONLY_UNDER else fill(MODELS.build(dict(
-        type='EncoderDecoder', backbone=backbone, decode_head=heads[-1], auxiliary_head=heads[:-1] or None,
-        test_cfg=TEST_CFG)))
+    return fill(MODELS.build(dict(type='EncoderDecoder', backbone=backbone, decode_head=heads[-1],
+                                  auxiliary_head=heads[:-1] or None, test_cfg=TEST_CFG)))
+
+
+@pytest.mark.parametrize('name', BACKBONES)
+def test_backbone_in_a_segmentor(name):
+    model = with_backbone(name)
     learn(model)
     assert without_gradient(model) == []
     assert predict(model, *odd_size(name)).shape == (1, *odd_size(name))
@@ -158,3 +164,13 @@ def test_head_mines_the_pixels_it_is_worst_at(name):
 @pytest.mark.parametrize('size', [(1, 1), (3, 40)])
 def test_head_predicts_the_smallest_images(name, size):
     assert predict(with_head(name), *size).shape == (1, *size)
+
+
+@pytest.mark.parametrize('name', [*BACKBONES, *HEADS])
+def test_mixed_precision_and_channels_last(name):
+    model = with_backbone(name) if name in BACKBONES else with_head(name)
+    model.to(memory_format=torch.channels_last)
+    with torch.autocast('cpu', torch.bfloat16):
+        learn(model)
+        assert predict(model, *odd_size(name)).shape == (1, *odd_size(name))
+    assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)

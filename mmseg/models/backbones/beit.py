@@ -4,18 +4,19 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from mmcv.cnn import build_norm_layer
+from mmcv.cnn.bricks import DropPath
 from mmengine.model import BaseModule, ModuleList
-from mmengine.runner.checkpoint import CheckpointLoader
+from scipy.interpolate import make_interp_spline
 from torch import nn
 
 from mmseg.models.utils import nlc_to_nchw
-from mmseg.models.utils.attention import FFN, drop_path, drop_path_rates, multi_head
+from mmseg.models.utils.attention import FFN, drop_path_rates, multi_head
 from mmseg.models.utils.backbone_options import choose_init_cfg, hold_batch_norms
 from mmseg.models.utils.embed import PatchEmbed
-from mmseg.models.utils.position_embedding import resize_position_embedding
 from mmseg.models.utils.window_attention import position_bias, relative_positions
 from mmseg.registry import MODELS
 from mmseg.utils.checkpoint import weights_of
@@ -60,6 +61,7 @@ class BEiTAttention(BaseModule):
         self.num_relative_distance = (2 * height - 1) * (2 * width - 1) + _CLS_POSITIONS
         self.relative_position_bias_table = nn.Parameter(torch.zeros(self.num_relative_distance, num_heads))
         self.register_buffer('relative_position_index', relative_positions(height, width, with_cls_token=True))
+        self.register_load_state_dict_pre_hook(_fit_loaded_table)
 
     def init_weights(self) -> None:
         """Start the position biases from a truncated normal."""
@@ -77,6 +79,52 @@ class BEiTAttention(BaseModule):
             return self.qkv(x)
         bias = torch.cat([self.q_bias, torch.zeros_like(self.v_bias), self.v_bias])
         return F.linear(x, self.qkv.weight, bias)
+
+
+def _fit_loaded_table(module: BEiTAttention, state_dict: dict, prefix: str, *args) -> None:
+    """Let a checkpoint for another size of image fit: resize its position biases and leave its indices."""
+    table, index = f'{prefix}relative_position_bias_table', f'{prefix}relative_position_index'
+    if table in state_dict:
+        state_dict[table] = fit_table_with_cls(state_dict[table], module.relative_position_bias_table,
+                                               module.window_size)
+        state_dict[index] = module.relative_position_index  # it follows from the size of the window
+
+
+def fit_table_with_cls(table: torch.Tensor, wanted: torch.Tensor, window: Sequence[int]) -> torch.Tensor:
+    """Resize the relative position biases of a checkpoint, of a square window and a class token, to those of a model.
+
+    Neighbouring positions stay neighbours and far ones spread: the source is laid out at distances that grow in
+    geometric progression until they span the target, with cubic splines between them.
+
+    Args:
+        table: ((2 side - 1)**2 + 3, heads).
+        wanted: the model's, ((2 H - 1) (2 W - 1) + 3, heads).
+        window: the model's, (H, W).
+    """
+    if table.shape == wanted.shape:
+        return table
+    side = math.isqrt(max(0, table.shape[0] - _CLS_POSITIONS))
+    if side * side + _CLS_POSITIONS != table.shape[0] or side < 3 or table.shape[1:] != wanted.shape[1:]:
+        raise ValueError(f'the relative position biases {tuple(table.shape)} of the checkpoint cannot be resized to '
+                         f'{tuple(wanted.shape)}: they need {wanted.shape[1]} heads, and positions of a square window '
+                         f'and {_CLS_POSITIONS} of the class token')
+    grid = table[:-_CLS_POSITIONS].reshape(side, side, -1).double().cpu().numpy()
+    for axis, length in enumerate(window):
+        half = length - 1
+        spline = make_interp_spline(_growing_distances(side // 2, half), grid, k=min(3, side - 1), axis=axis)
+        grid = spline(np.arange(-half, half + 1))
+    resized = torch.as_tensor(grid, dtype=table.dtype, device=table.device).flatten(0, 1)
+    return torch.cat([resized, table[-_CLS_POSITIONS:]])
+
+
+def _growing_distances(count: int, reach: int) -> np.ndarray:
+    """`2 * count + 1` places around 0 whose distances grow by one factor, of 1.01 to 1.5, so that they span `reach`."""
+    low, high = 1.01, 1.5
+    while high - low > 1e-6:
+        factor = (low + high) / 2
+        low, high = (low, factor) if (1 - factor**count) / (1 - factor) > reach else (factor, high)
+    far = np.cumsum(high**np.arange(count))
+    return np.concatenate([-far[::-1], [0.], far])
 
 
 class BEiTTransformerEncoderLayer(BaseModule):
@@ -102,7 +150,7 @@ class BEiTTransformerEncoderLayer(BaseModule):
             attn_drop_rate=attn_drop_rate, **(attn_cfg or {})))
         self.ln2 = build_norm_layer(norm_cfg, embed_dims)[1]
         self.ffn = FFN(embed_dims, feedforward_channels, num_fcs, act_cfg, **{'add_identity': False, **(ffn_cfg or {})})
-        self.drop_path = MODELS.build(drop_path(drop_path_rate) or dict(type='Identity'))
+        self.drop_path = DropPath(drop_path_rate)
         scaled = bool(init_values)
         self.gamma_1 = nn.Parameter(torch.full((embed_dims,), float(init_values))) if scaled else None
         self.gamma_2 = nn.Parameter(torch.full((embed_dims,), float(init_values))) if scaled else None
@@ -148,6 +196,7 @@ class BEiT(BaseModule):
     """
 
     layer_class = BEiTTransformerEncoderLayer
+    bias_otherwise = False  # of queries, keys and values without `qv_bias`
 
     def __init__(self, img_size: int | Sequence[int] = 224, patch_size: int = 16, in_channels: int = 3,
                  embed_dims: int = 768, num_layers: int = 12, num_heads: int = 12, mlp_ratio: float = 4,
@@ -174,7 +223,7 @@ class BEiT(BaseModule):
         self.cls_token = nn.Parameter(torch.zeros(1, 1, embed_dims))
         self.layers = ModuleList(
             self.layer_class(embed_dims, num_heads, int(mlp_ratio * embed_dims), attn_drop_rate, rate, num_fcs,
-                             'qv_bias' if qv_bias else False, act_cfg, norm_cfg, self.window_size,
+                             'qv_bias' if qv_bias else self.bias_otherwise, act_cfg, norm_cfg, self.window_size,
                              init_values=init_values)
             for rate in drop_path_rates(drop_path_rate, num_layers))
         if final_norm:
@@ -182,7 +231,6 @@ class BEiT(BaseModule):
             self.add_module(self.norm1_name, norm)
         self.out_channels = (embed_dims,) * len(self.out_indices)
         self.out_strides = (patch_size,) * len(self.out_indices)
-        self.register_load_state_dict_pre_hook(_resize_tables)
 
     @staticmethod
     def _indices(out_indices: int | Sequence[int], num_layers: int) -> tuple[int, ...]:
@@ -197,23 +245,20 @@ class BEiT(BaseModule):
 
     def resize_rel_pos_embed(self, checkpoint: dict) -> dict:
         """Return the weights of a checkpoint with position biases of this model's size, and without their indices."""
-        state = dict(weights_of(checkpoint))
-        _resize_tables(self, state, '')
+        state = {key: value for key, value in weights_of(checkpoint).items()
+                 if not key.endswith('relative_position_index')}
+        own = dict(self.named_parameters())
+        for key in state:
+            if key.endswith('relative_position_bias_table') and key in own:
+                state[key] = fit_table_with_cls(state[key], own[key], self.window_size)
         return state
 
     def init_weights(self) -> None:
         """Load what `init_cfg` names, or start anew as the paper does."""
-        if isinstance(self.init_cfg, dict) and self.init_cfg.get('type') == 'Pretrained':
-            checkpoint = CheckpointLoader.load_checkpoint(self.init_cfg['checkpoint'], map_location='cpu')
-            self.load_state_dict(self.prepare_weights(self.resize_rel_pos_embed(checkpoint)), strict=False)
-        elif self.init_cfg is not None:
-            super().init_weights()
-        else:
+        if self.init_cfg is None:
             self._start_anew()
-
-    def prepare_weights(self, state: dict) -> dict:
-        """Last changes to the weights of a checkpoint."""
-        return state
+        else:
+            super().init_weights()
 
     def _start_anew(self) -> None:
         for name, module in self.named_modules():
@@ -232,10 +277,14 @@ class BEiT(BaseModule):
         nn.init.trunc_normal_(self.cls_token, std=.02)
 
     def forward(self, inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """(B, in_channels, *img_size) -> a feature (B, embed_dims, h, w) of each layer in `out_indices`."""
-        if tuple(inputs.shape[2:]) != self.img_size:
-            raise ValueError(self._other_size(inputs))
+        """(B, in_channels, *img_size) -> a feature (B, embed_dims, h, w) of each layer in `out_indices`.
+
+        Raises:
+            ValueError: the image has another number of patches than `img_size`.
+        """
         x, hw_shape = self.patch_embed(inputs)
+        if tuple(hw_shape) != self.window_size:
+            raise ValueError(self._other_size(inputs))
         x = self._first_tokens(x)
         features = []
         for i, layer in enumerate(self.layers):

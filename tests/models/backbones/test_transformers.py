@@ -80,8 +80,9 @@ def test_keys_are_made_from_squares_of_tokens():
     x = torch.randn(2, 4 * 6, 8, generator=torch.Generator().manual_seed(0))
     feature = x.transpose(1, 2).reshape(2, 8, 4, 6)
     key = attn.norm(attn.sr(feature).flatten(2).transpose(1, 2))
-    torch.testing.assert_close(attn(x, (4, 6)), x + attn.attn(x.transpose(0, 1), *[key.transpose(0, 1)] * 2)[0].mT.mT
-                               .transpose(0, 1))
+    key = key.transpose(0, 1)
+    expected = attn.attn(x.transpose(0, 1), key, key)[0].transpose(0, 1)  # PyTorch's own, of (N, B, C)
+    torch.testing.assert_close(attn(x, (4, 6)), x + expected)
     torch.testing.assert_close(attn.legacy_forward(x, (4, 6), 0.), attn(x, (4, 6)) - x)
     assert attn(x[:, :3], (1, 3)).isfinite().all()  # smaller than a square
 

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from mmcv.cnn import NonLocal2d
 from torch import nn
 
 from mmseg.models.decode_heads.ann_head import PPMConcat
@@ -12,6 +13,7 @@ from mmseg.models.decode_heads.da_head import CAM, PAM
 from mmseg.models.decode_heads.dm_head import DCM
 from mmseg.models.decode_heads.dnl_head import DisentangledNonLocal2d
 from mmseg.models.decode_heads.ema_head import EMAModule, reduce_mean
+from mmseg.models.decode_heads.nl_head import FusedNonLocal2d
 from mmseg.models.decode_heads.ocr_head import SpatialGatherModule
 from mmseg.ops import psa_mask
 from mmseg.registry import MODELS
@@ -79,6 +81,15 @@ def test_modes_of_non_local_blocks(name):
     assert len({round(out.std().item(), 5) for out in outs}) == 4
 
 
+@pytest.mark.parametrize('mode', ['embedded_gaussian', 'gaussian', 'dot_product', 'concatenation'])
+@pytest.mark.parametrize('use_scale', [True, False])
+def test_non_local_block_is_that_of_mmcv(mode, use_scale):
+    options = dict(reduction=2, use_scale=use_scale, mode=mode, norm_cfg=BN)
+    ours, theirs = (fill(block(8, **options)).eval() for block in (FusedNonLocal2d, NonLocal2d))
+    x = image(5, 7, 2, 8)
+    torch.testing.assert_close(ours(x), theirs(x), rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize('use_scale', [True, False])
 def test_disentangled_non_local_block(use_scale):
     block = fill(DisentangledNonLocal2d(8, temperature=0.5, reduction=2, use_scale=use_scale, mode='embedded_gaussian',
@@ -90,6 +101,7 @@ def test_disentangled_non_local_block(use_scale):
     weight = product.softmax(2) + block.conv_mask(x).flatten(2).softmax(2)
     context = torch.einsum('bij,bcj->bci', weight, value).view(2, 4, 3, 5)
     torch.testing.assert_close(block(x), x + block.conv_out(context), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(block.embedded_gaussian(query.transpose(1, 2), key), product.softmax(2))
 
 
 def test_position_and_channel_attention():
