@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from mmseg.cli import main
-from mmseg.datasets.scenes import CLASSES, write_scenes
+from mmseg.datasets.scenes import CLASSES, SIZE, write_scenes
 
 CONFIG = str(Path(__file__).resolve().parents[1] / 'configs' / 'demo' / 'scenes.py')
 pytest.importorskip('skimage', reason='the scenes are composed of photographs that come with scikit-image')
@@ -29,7 +29,7 @@ def test_train_evaluate_predict(tmp_path):
 
     pictures = sorted((work / 'pictures').rglob('*.*'))
     assert [picture.stem for picture in pictures] == ['0000', '0001']
-    assert Image.open(pictures[0]).width >= 3 * 128, 'image, truth and prediction side by side'
+    assert Image.open(pictures[0]).width >= 3 * SIZE, 'image, truth and prediction side by side'
     figures = [json.loads(line) for path in sorted(work.glob('*/vis_data/scalars.json'))
                for line in path.read_text().splitlines()]
     assert all(0 <= line['mIoU'] <= 100 for line in figures if 'mIoU' in line)
@@ -39,4 +39,4 @@ def test_train_evaluate_predict(tmp_path):
     shutil.rmtree(data)
     assert main(['predict', CONFIG, checkpoint, str(picture), '--out-dir', str(tmp_path / 'out')]) == 0
     labels = np.asarray(Image.open(tmp_path / 'out' / 'pred' / 'new.png'))
-    assert labels.shape == (128, 128) and labels.max() < len(CLASSES)
+    assert labels.shape == (SIZE, SIZE) and labels.max() < len(CLASSES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 import copy
 import datetime
 import functools
+import itertools
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,8 +17,10 @@ from mmengine.device import get_device
 from mmengine.dist import get_rank, is_distributed, master_only
 from mmengine.fileio import LocalBackend, get_file_backend, join_path
 from mmengine.hooks import Hook
+from mmengine.logging import MessageHub
 from mmengine.model import convert_sync_batchnorm, is_model_wrapper, revert_sync_batchnorm
 from mmengine.utils import apply_to
+from mmengine.visualization import Visualizer
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -38,6 +41,8 @@ from mmseg.utils.checkpoint import (
 from mmseg.utils.collect_env import hide_broken_torchvision
 from mmseg.version import __version__
 
+_NUMBERS = itertools.count()  # of the runners of this process, which may begin in the same second
+
 
 @RUNNERS.register_module()
 class Runner(base.Runner):
@@ -54,6 +59,7 @@ class Runner(base.Runner):
         if isinstance(model, dict):
             fill_num_classes(model, train_dataloader.get('dataset') if isinstance(train_dataloader, dict) else None)
         self._begins_training = self._resumes = False
+        self._number = next(_NUMBERS)
         super().__init__(model, work_dir, train_dataloader, _unpadded(val_dataloader), _unpadded(test_dataloader),
                          *args, default_scope=default_scope, **kwargs)
 
@@ -98,6 +104,17 @@ class Runner(base.Runner):
                                     default_args=dict(module=without_cuda(model)))
 
     # ----------------------------------------------------------------------------------------------------- parts
+
+    def build_message_hub(self, message_hub: dict | None = None) -> MessageHub:
+        """Build what the parts tell each other through; every runner of a process has one of its own."""
+        return super().build_message_hub(message_hub or dict(name=f'{self.experiment_name}-{self._number}'))
+
+    def build_visualizer(self, visualizer: Visualizer | dict | None = None) -> Visualizer:
+        """Build what draws and records; a name in the config does not make two runners share one."""
+        if isinstance(visualizer, dict):
+            name = visualizer.get('name', 'visualizer')
+            visualizer = {**visualizer, 'name': f'{name}-{self.experiment_name}-{self._number}'}
+        return super().build_visualizer(visualizer)
 
     @staticmethod
     def build_dataloader(dataloader: DataLoader | dict, seed: int | None = None,

@@ -6,6 +6,7 @@ import linecache
 import os
 import re
 import traceback
+from importlib.util import find_spec
 from pathlib import Path
 
 from mmseg.utils.errors import ConfigError
@@ -97,12 +98,26 @@ def read_config(config, cfg_options: dict | None = None):
 def _parse(path: Path):
     from mmengine.config import Config
     try:
-        return Config.fromfile(str(path))
+        cfg = Config.fromfile(str(path), import_custom_modules=False)
+        _import_custom_modules(cfg.get('custom_imports') or {})
+        return cfg
     except Exception as error:
         message = _explain(error, path)
         if message is None:
             raise
         raise ConfigError(message) from error
+
+
+def _import_custom_modules(custom_imports: dict) -> None:
+    """Import the modules that a config asks for, but for absent packages whose parts we have (`mmpretrain.ConvNeXt`)."""
+    from mmengine.utils import import_modules_from_strings
+
+    from mmseg.registry import ABSORBED_SCOPES
+    modules = custom_imports.get('imports') or []
+    packages = {module: module.partition('.')[0] for module in ([modules] if isinstance(modules, str) else modules)}
+    needed = [module for module, package in packages.items()
+              if package not in ABSORBED_SCOPES or find_spec(package) is not None]
+    import_modules_from_strings(needed, custom_imports.get('allow_failed_imports', False))
 
 
 def _explain(error: Exception, path: Path) -> str | None:

@@ -11,7 +11,7 @@ from mmseg.datasets.scenes import BALL, CLASSES, PALETTE, SIZE, compose_scene, w
 pytest.importorskip('skimage', reason='the scenes are composed of photographs that come with scikit-image')
 
 # SHA-256 of the pixels and labels of scene 7 for validation.
-SCENE_7 = '5f89557af43a7f874bd1aba8fd477cd619ddaea04db82535ca051dd778d71738'
+SCENE_7 = 'f83301fcb7e35774b70dcb0c1776e052d36ecd82f8f42af84299d2d951a0546c'
 
 
 @pytest.fixture(scope='module')

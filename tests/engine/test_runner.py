@@ -81,3 +81,11 @@ def test_mmengines_runner_saves_and_resumes_with_our_hook(config_for, tmp_path):
     resumed = PlainRunner.from_cfg(config)
     resumed.train()
     assert resumed.iter == 25 and (tmp_path / 'run/last_checkpoint').read_text().endswith('iter_25.pth')
+
+
+def test_two_runners_of_one_second_share_nothing(config_for):
+    visualizer = dict(type='Visualizer', name='visualizer', vis_backends=[dict(type='LocalVisBackend')])
+    first, second = (Runner(**config_for(visualizer=dict(visualizer))) for _ in range(2))
+    assert first.visualizer is not second.visualizer
+    first.message_hub.update_scalar('val/mIoU', 1.0)
+    assert 'val/mIoU' not in second.message_hub.log_scalars

@@ -14,8 +14,8 @@ from mmseg.registry import MODELS
 BN = dict(type='BN')
 
 # Registered names whose modules are still to come; a name leaves the list when its module appears.
-NOT_YET = frozenset(['BEiT', 'IterativeDecodeHead', 'LightHamHead', 'MAE', 'MSCAN', 'Mask2FormerHead', 'MaskFormerHead',
-                     'SideAdapterCLIPHead', 'TIMMBackbone', 'VPD', 'VPDDepthHead'])
+NOT_YET = frozenset(['Mask2FormerHead', 'MaskFormerHead', 'SideAdapterCLIPHead', 'TIMMBackbone', 'VPD',
+                     'VPDDepthHead'])
 
 # Registered by these packages, but no backbone or head by themselves.
 PARTS = frozenset(['DeconvModule', 'InterpConv', 'KernelUpdateHead', 'KernelUpdator'])
@@ -30,7 +30,9 @@ _STDC = dict(stdc_type='STDCNet1', in_channels=3, channels=(4, 8, 16, 32, 64), b
 _STAGE = dict(num_modules=1, block='BASIC')
 _TWINS = dict(embed_dims=(4, 6, 8, 10), num_heads=(1, 1, 2, 2), mlp_ratios=(2, 2, 2, 2), sr_ratios=(8, 4, 2, 1))
 _VIT = dict(img_size=32, patch_size=8, embed_dims=8, num_layers=4, num_heads=2, out_indices=(0, 1, 2, 3))
+_BEIT = dict(img_size=(64, 96), embed_dims=8, num_layers=2, num_heads=2, out_indices=(0, 1))
 BACKBONES = {
+    'BEiT': _BEIT,
     'BiSeNetV1': dict(backbone_cfg=dict(_BLOCKS, type='ResNet', depth=18), spatial_channels=(4, 4, 4, 8),
                       context_channels=(8, 16, 32), out_channels=12),
     'BiSeNetV2': dict(detail_channels=(4, 4, 16), semantic_channels=(4, 8, 12, 16), bga_channels=16),
@@ -50,6 +52,8 @@ BACKBONES = {
         stage4=dict(_STAGE, num_branches=4, num_blocks=(1, 1, 1, 1), num_channels=(4, 6, 8, 10)))),
     'ICNet': dict(backbone_cfg=dict(_BLOCKS, type='ResNetV1c', depth=18), layer_channels=(8, 32),
                   light_branch_middle_channels=4, psp_out_channels=8, out_channels=(4, 6, 8)),
+    'MAE': _BEIT,
+    'MSCAN': dict(embed_dims=(4, 6, 8, 10), mlp_ratios=(2, 2, 2, 2), depths=(1, 1, 1, 1), norm_cfg=BN),
     'MixVisionTransformer': dict(embed_dims=4, num_layers=(1, 1, 1, 1), num_heads=(1, 1, 2, 2)),
     'MobileNetV2': dict(widen_factor=0.25),
     'MobileNetV3': dict(),
@@ -98,8 +102,14 @@ HEADS = {
     'FPNHead': dict(_ALL, feature_strides=[4, 8, 16, 32]),
     'GCHead': dict(_ONE, channels=16),
     'ISAHead': dict(_ONE, isa_channels=4, down_factor=(2, 2)),
+    'IterativeDecodeHead': dict(
+        num_stages=2, kernel_generate_head=dict(_ONE, type='FCNHead'), kernel_update_head=[dict(
+            type='KernelUpdateHead', num_classes=5, num_heads=2, num_mask_fcs=1, feedforward_channels=8, in_channels=8,
+            out_channels=8, feat_transform_cfg=dict(act_cfg=None),
+            kernel_updator_cfg=dict(type='KernelUpdator', in_channels=8, feat_channels=8, out_channels=8))] * 2),
     'LRASPPHead': dict(_BASE, in_channels=[4, 8, 16], in_index=[0, 1, 3], input_transform='multiple_select',
                        branch_channels=(3, 6)),
+    'LightHamHead': dict(_TWO, ham_channels=8, ham_kwargs=dict(MD_R=4)),
     'NLHead': _ONE,
     'OCRHead': dict(_ONE, ocr_channels=4),
     'PIDHead': dict(_ONE, in_index=-1, loss_decode=[_CE, _HARDEST, dict(type='BoundaryLoss'), _HARDEST]),

@@ -53,7 +53,7 @@ def labels(height, width, batch):
 
 def with_head(name, auxiliary=None, **options):
     """A small segmentor with the head, after a plain one if it refines logits."""
-    head = dict(type=name, **{**HEADS[name], **options})
+    head = head_config(name, options)
     backbone = STANDS_ON.get(name, dict(type='FourStrides'))
     shared = dict(backbone=backbone, auxiliary_head=None if name in STANDS_ON else auxiliary, train_cfg=TRAIN_CFG,
                   test_cfg=TEST_CFG)
@@ -61,6 +61,14 @@ def with_head(name, auxiliary=None, **options):
         cascade = dict(type='CascadeEncoderDecoder', num_stages=2, decode_head=[PLAIN, head])
         return fill(MODELS.build(dict(cascade, **shared)))
     return fill(MODELS.build(dict(type='EncoderDecoder', decode_head=head, **shared)))
+
+
+def head_config(name, options):
+    """A head with options, which belong to the head inside if there is one."""
+    head = dict(HEADS[name], type=name)
+    if 'kernel_generate_head' in head:
+        return dict(head, kernel_generate_head=dict(head['kernel_generate_head'], **options))
+    return dict(head, **options)
 
 
 def refines(name):
@@ -140,7 +148,7 @@ def test_head_learns_and_predicts_an_odd_size(name, align_corners):
 @pytest.mark.parametrize('name', PLAINLY_TRAINED)
 def test_head_with_mined_pixels_several_losses_and_several_auxiliary_heads(name):
     options = dict(sampler=OHEM, loss_decode=TWO_LOSSES)
-    again = [] if refines(name) or name in STANDS_ON else [dict(type=name, **HEADS[name], **options)]
+    again = [] if refines(name) or name in STANDS_ON else [head_config(name, options)]
     model = with_head(name, [PLAIN, *again], **options)
     losses = learn(model)
     assert without_gradient(model, '_head') == []

@@ -1,5 +1,8 @@
+import sys
+
 import pytest
 
+from mmseg.registry import MODELS
 from mmseg.utils import config as config_module
 from mmseg.utils.config import configs_folder, find_config, known_configs, read_config
 from mmseg.utils.errors import ConfigError
@@ -94,6 +97,25 @@ def test_a_fault_outside_of_the_config_keeps_its_own_error(tmp_path, monkeypatch
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ZeroDivisionError):
         read_config(tmp_path / 'leaf.py')
+
+
+@pytest.mark.parametrize('imports', ["'mmpretrain.models'", "['mmdet.models', 'mmpretrain.models']"])
+def test_absent_packages_whose_parts_are_ours_need_not_be_imported(tmp_path, monkeypatch, imports):
+    monkeypatch.setattr('mmseg.utils.config.find_spec', lambda name: None)
+    (tmp_path / 'leaf.py').write_text(f'custom_imports = dict(imports={imports}, allow_failed_imports=False)\n'
+                                      "backbone = dict(type='mmpretrain.ConvNeXt')\n")
+    assert MODELS.build(read_config(tmp_path / 'leaf.py').backbone).out_channels == (768,)
+
+
+def test_a_module_that_a_config_asks_for_is_imported_or_named(tmp_path, monkeypatch):
+    (tmp_path / 'my_own_module.py').write_text('VALUE = 3\n')
+    (tmp_path / 'leaf.py').write_text("custom_imports = dict(imports=['my_own_module'])\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    read_config(tmp_path / 'leaf.py')
+    assert sys.modules['my_own_module'].VALUE == 3
+    (tmp_path / 'other.py').write_text("custom_imports = dict(imports=['mmpretrain_of_my_own'])\n")
+    with pytest.raises(ConfigError, match='mmpretrain_of_my_own'):
+        read_config(tmp_path / 'other.py')
 
 
 def test_an_option_that_cannot_be_set_is_named(tmp_path):

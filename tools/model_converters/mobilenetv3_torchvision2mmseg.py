@@ -4,7 +4,8 @@
     python tools/train.py configs/mobilenet_v3/mobilenet-v3-d8-scratch-s_lraspp_4xb4-320k_cityscapes-512x1024.py \\
         --cfg-options model.backbone.init_cfg.type=Pretrained model.backbone.init_cfg.checkpoint=small.pth
 
-The result holds the backbone alone.
+The result holds the backbone alone. Where an image has an even side, torchvision pads strided convolutions by another
+pixel than we, who follow TensorFlow; fine-tuning makes up for that.
 """
 import sys
 from pathlib import Path

@@ -141,8 +141,8 @@ class ConvNeXt(FreezableBackbone):
     def _check_size(self, x: torch.Tensor) -> None:
         least = self.downsample_layers[0][0].stride[0] * 2**(len(self.stages) - 1)
         if min(x.shape[2:]) < least:
-            raise ValueError(f'ConvNeXt halves the image down to stride {least}: it must have at least {least} x {least}'
-                             f' pixels, found {x.shape[2]} x {x.shape[3]}; resize or pad it')
+            raise ValueError(f'ConvNeXt halves the image down to stride {least}, so it must have {least} x {least} '
+                             f'pixels at least, found {x.shape[2]} x {x.shape[3]}: resize or pad it')
 
     def _freeze_stages(self) -> None:
         freeze(*self.downsample_layers[:self.frozen_stages], *self.stages[:self.frozen_stages])
