@@ -111,6 +111,8 @@ class Runner(base.Runner):
 
     def build_visualizer(self, visualizer: Visualizer | dict | None = None) -> Visualizer:
         """Build what draws and records; a name in the config does not make two runners share one."""
+        if visualizer is None:
+            visualizer = dict(type='Visualizer', vis_backends=[dict(type='LocalVisBackend')])
         if isinstance(visualizer, dict):
             name = visualizer.get('name', 'visualizer')
             visualizer = {**visualizer, 'name': f'{name}-{self.experiment_name}-{self._number}'}

@@ -109,7 +109,7 @@ def _parse(path: Path):
 
 
 def _import_custom_modules(custom_imports: dict) -> None:
-    """Import the modules that a config asks for, but for absent packages whose parts we have (`mmpretrain.ConvNeXt`)."""
+    """Import the modules that a config asks for, but for absent packages whose parts we have, as `mmpretrain`."""
     from mmengine.utils import import_modules_from_strings
 
     from mmseg.registry import ABSORBED_SCOPES
