@@ -9,5 +9,5 @@ __all__ = ['__version__', 'parse_version_info', 'version_info']
 for _name in ('mmengine', 'mmcv'):
     if find_spec(_name) is None:
         raise ModuleNotFoundError(
-            f'mmseg needs {_name}, which is not installed: pip install mmengine mmcv-lite brings it; the full mmcv, and '
-            'onedl-mmengine with onedl-mmcv, serve as well', name=_name)
+            f'mmseg needs {_name}, which is not installed: pip install mmengine mmcv-lite brings it; the full mmcv, '
+            'and onedl-mmengine with onedl-mmcv, serve as well', name=_name)

@@ -47,10 +47,7 @@ class Registry(mmengine_registry.Registry):
         """Import every module that may register something here."""
         for package in map(import_module, self._packages):
             for name in package.__all__:
-                try:
-                    getattr(package, name)
-                except ModuleNotFoundError as error:
-                    print('not yet:', error)
+                getattr(package, name)
 
     def _import_definition(self, name: str) -> bool:
         for package in self._packages:

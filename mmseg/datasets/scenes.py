@@ -1,7 +1,7 @@
 """Small scenes with exact labels, composed from a seed: the data set that is there before any download.
 
-The ground is grass, gravel or brick, or irregular regions of two of them, most with a sky above; a zebra, a cat, a cup
-and a ball lie on it at any angle and hide one another. Every region and object gets a random tint, contrast and light,
+The ground is cut into irregular regions of grass, gravel or brick, most with a sky above; a zebra, a cat, a cup and
+a ball lie on it at any angle and hide one another. Every region and object gets a random tint, contrast and light,
 so a pixel's colour tells little: a network has to learn textures and shapes.
 
 The pictures come out of scikit-image's own wheel. All are CC0: *brick* and *gravel* (CC0Textures), *grass*
@@ -101,7 +101,7 @@ class _Painter:
 
     def irregular(self) -> np.ndarray:
         """A field whose level lines are irregular: broad shapes with finer detail."""
-        return self.smooth(2) + self.smooth(6) / 16
+        return self.smooth(2) + self.smooth(6) / 12
 
     def turned(self, x: float = 0, y: float = 0) -> tuple[np.ndarray, np.ndarray]:
         """Coordinates about (x, y), turned by a random angle: a rational point of the circle, not sine and cosine."""
@@ -133,8 +133,8 @@ class _Painter:
         self.labels[where] = label
 
     def ground(self) -> None:
-        """Cover the plane with one texture, or cut it into regions of two."""
-        kinds = self.rng.permutation([GRASS, GRAVEL, BRICK])[:1 + int(self.rng.random_sample() < 0.65)]
+        """Cut the plane into regions of two textures."""
+        kinds = self.rng.permutation([GRASS, GRAVEL, BRICK])[:2]
         owner = np.argmax([self.irregular() for _ in kinds], axis=0)
         for place, label in enumerate(kinds):
             step = self.between(*_STEPS[label])
@@ -154,7 +154,7 @@ class _Painter:
 
     def thing(self, label: int, quarter: int) -> None:
         """Lay a cut-out or drawn object about a quarter of the scene, turned and scaled."""
-        extent = self.between(0.46, 0.6)
+        extent = self.between(0.44, 0.58)
         centre = [self.between(-0.06, 0.06) + (0.25 if far else -0.25) for far in (quarter & 1, quarter & 2)]
         x, y = (place / extent for place in self.turned(*centre))
         if label == BALL:
@@ -191,7 +191,7 @@ class _Painter:
             before, after = (np.roll(image, shift, axis) for shift in (1, -1))
             image = image * (1 - 2 * blur) + (before + after) * blur
         noise = self.rng.random_sample((2, *image.shape)).astype(np.float32)
-        image = image + (noise[0] + noise[1] - 1) * self.between(0.01, 0.04)
+        image = image + (noise[0] + noise[1] - 1) * self.between(0.01, 0.045)
         return np.clip(np.floor(image * 255 + 0.5), 0, 255).astype(np.uint8)
 
 

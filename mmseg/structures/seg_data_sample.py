@@ -8,6 +8,13 @@ import torch
 from mmengine.structures import BaseDataElement, PixelData
 
 
+def _pixel_field(name: str) -> property:
+    """A field that takes :class:`PixelData` only, kept under the name with an underscore as mmengine expects."""
+    kept = f'_{name}'
+    return property(lambda self: getattr(self, kept), lambda self, value: self.set_field(value, kept, dtype=PixelData),
+                    lambda self: delattr(self, kept))
+
+
 class SegDataSample(BaseDataElement):
     """What is known about one image. Fields are set and read as attributes, and missing until they are set.
 
@@ -23,44 +30,16 @@ class SegDataSample(BaseDataElement):
     (4, 4)
     """
 
-    @property
-    def gt_sem_seg(self) -> PixelData:
-        return self._gt_sem_seg
+    gt_sem_seg = _pixel_field('gt_sem_seg')
+    pred_sem_seg = _pixel_field('pred_sem_seg')
+    seg_logits = _pixel_field('seg_logits')
 
-    @gt_sem_seg.setter
-    def gt_sem_seg(self, value: PixelData) -> None:
-        self.set_field(value, '_gt_sem_seg', dtype=PixelData)
-
-    @gt_sem_seg.deleter
-    def gt_sem_seg(self) -> None:
-        del self._gt_sem_seg
-
-    @property
-    def pred_sem_seg(self) -> PixelData:
-        return self._pred_sem_seg
-
-    @pred_sem_seg.setter
-    def pred_sem_seg(self, value: PixelData) -> None:
-        self.set_field(value, '_pred_sem_seg', dtype=PixelData)
-
-    @pred_sem_seg.deleter
-    def pred_sem_seg(self) -> None:
-        del self._pred_sem_seg
-
-    @property
+    @seg_logits.getter
     def seg_logits(self) -> PixelData:
         make_logits = self.__dict__.pop('_make_logits', None)
         if make_logits is not None:
             self.seg_logits = PixelData(data=self._beside_prediction(make_logits()))
         return self._seg_logits
-
-    @seg_logits.setter
-    def seg_logits(self, value: PixelData) -> None:
-        self.set_field(value, '_seg_logits', dtype=PixelData)
-
-    @seg_logits.deleter
-    def seg_logits(self) -> None:
-        del self._seg_logits
 
     def defer_logits(self, make_logits: Callable[[], torch.Tensor]) -> None:
         """Promise the logits: `make_logits()` -> (C, H, W) runs when `seg_logits` is first read."""

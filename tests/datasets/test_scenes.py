@@ -11,7 +11,7 @@ from mmseg.datasets.scenes import BALL, CLASSES, PALETTE, SIZE, compose_scene, w
 pytest.importorskip('skimage', reason='the scenes are composed of photographs that come with scikit-image')
 
 # SHA-256 of the pixels and labels of scene 7 for validation.
-SCENE_7 = 'f83301fcb7e35774b70dcb0c1776e052d36ecd82f8f42af84299d2d951a0546c'
+SCENE_7 = 'dbacb503e46056099226ebf8c4e2a50842f678308e872eadc6f582f205378765'
 
 
 @pytest.fixture(scope='module')

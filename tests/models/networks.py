@@ -14,8 +14,7 @@ from mmseg.registry import MODELS
 BN = dict(type='BN')
 
 # Registered names whose modules are still to come; a name leaves the list when its module appears.
-NOT_YET = frozenset(['Mask2FormerHead', 'MaskFormerHead', 'SideAdapterCLIPHead', 'TIMMBackbone', 'VPD',
-                     'VPDDepthHead'])
+NOT_YET = frozenset()
 
 # Registered by these packages, but no backbone or head by themselves.
 PARTS = frozenset(['DeconvModule', 'InterpConv', 'KernelUpdateHead', 'KernelUpdator'])

@@ -32,12 +32,9 @@ class Matrix_Decomposition_2D_Base(nn.Module):
     def __init__(self, MD_S: int = 1, MD_R: int = 64, train_steps: int = 6, eval_steps: int = 7, inv_t: float = 100,
                  rand_init: bool = True):
         super().__init__()
-        self.S = MD_S
-        self.R = MD_R
-        self.train_steps = train_steps
-        self.eval_steps = eval_steps
-        self.inv_t = inv_t
-        self.rand_init = rand_init
+        self.S, self.R = MD_S, MD_R
+        self.train_steps, self.eval_steps = train_steps, eval_steps
+        self.inv_t, self.rand_init = inv_t, rand_init
 
     def _build_bases(self, B: int, S: int, D: int, R: int, device: torch.device | None = None) -> torch.Tensor:
         raise NotImplementedError

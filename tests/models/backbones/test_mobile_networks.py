@@ -11,7 +11,8 @@ from tests.golden import fill, image
 
 D8 = dict(strides=(1, 2, 2, 1, 1, 1, 1), dilations=(1, 1, 1, 2, 2, 4, 4))
 NETWORKS = {
-    'CGNet': (dict(type='CGNet', num_channels=(8, 16, 32), num_blocks=(2, 3), reductions=(2, 2)), (11, 35, 64), (2, 4, 8)),
+    'CGNet': (dict(type='CGNet', num_channels=(8, 16, 32), num_blocks=(2, 3), reductions=(2, 2)), (11, 35, 64),
+              (2, 4, 8)),
     'MobileNetV2': (dict(type='MobileNetV2', widen_factor=0.25), (8, 8, 24, 80), (4, 8, 16, 32)),
     'MobileNetV2 d8': (dict(type='MobileNetV2', widen_factor=0.25, out_indices=(0, 6), **D8), (8, 80), (2, 8)),
     'MobileNetV3 small': (dict(type='MobileNetV3', reduction_factor=2), (16, 16, 576), (2, 4, 8)),
