@@ -70,6 +70,7 @@ def load_model(cfg: Config, checkpoint: str | None, device: str) -> BaseSegmento
     from mmengine.model.utils import revert_sync_batchnorm
     from mmengine.registry import init_default_scope
     init_default_scope(cfg.get('default_scope') or 'mmseg')
+    torch.set_flush_denormal(True)  # subnormal weights make convolutions many times slower on a CPU
     cfg.model.pretrained = None
     content = None if checkpoint is None else read_checkpoint(checkpoint)
     # The checkpoint knows its classes; the data set that it was trained on need not be here.

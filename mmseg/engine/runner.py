@@ -82,6 +82,7 @@ class Runner(base.Runner):
                 options['timeout'] = datetime.timedelta(seconds=options['timeout'])
             torch.distributed.init_process_group('gloo', **options)
         hide_broken_torchvision()
+        torch.set_flush_denormal(True)  # subnormal weights make convolutions many times slower on a CPU
         super().setup_env(env_cfg)
 
     def set_randomness(self, seed: int | None = None, diff_rank_seed: bool = False,

@@ -89,3 +89,10 @@ def test_two_runners_of_one_second_share_nothing(config_for):
     assert first.visualizer is not second.visualizer
     first.message_hub.update_scalar('val/mIoU', 1.0)
     assert 'val/mIoU' not in second.message_hub.log_scalars
+
+
+@pytest.mark.skipif(not torch.set_flush_denormal(False), reason='this processor cannot flush subnormal numbers')
+def test_subnormal_numbers_count_as_zero(config_for):
+    torch.set_flush_denormal(False)
+    Runner(**config_for())
+    assert torch.tensor(1e-39) * 1 == 0
