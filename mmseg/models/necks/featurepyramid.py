@@ -21,6 +21,9 @@ class Feature2Pyramid(nn.Module):
         embed_dim: channels of every feature.
         rescales: of the features, each one of 4, 2, 1, 0.5 and 0.25.
         norm_cfg: normalisation between the two convolutions of the scale 4.
+
+    Attributes:
+        out_channels: of each output.
     """
 
     def __init__(self, embed_dim: int, rescales: Sequence[float] = _RESCALES, norm_cfg: dict = _SYNC_BN):
@@ -29,6 +32,7 @@ class Feature2Pyramid(nn.Module):
         if unknown:
             raise KeyError(f'rescales may hold 4, 2, 1, 0.5 and 0.25, found {unknown}')
         self.rescales = tuple(rescales)
+        self.out_channels = (embed_dim,) * len(self.rescales)
         if 4 in rescales:
             self.upsample_4x = nn.Sequential(
                 nn.ConvTranspose2d(embed_dim, embed_dim, 2, stride=2), build_norm_layer(norm_cfg, embed_dim)[1],

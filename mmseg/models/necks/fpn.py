@@ -32,6 +32,9 @@ class FPN(BaseModule):
         relu_before_extra_convs: apply a ReLU before each but the first of these convolutions.
         no_norm_on_lateral: leave normalisation out of the lateral convolutions.
         upsample_cfg: arguments of :func:`mmseg.ops.resize`; without `scale_factor`, to the finer feature's size.
+
+    Attributes:
+        out_channels: of each output.
     """
 
     def __init__(self,
@@ -57,6 +60,7 @@ class FPN(BaseModule):
         if add_extra_convs and add_extra_convs not in _EXTRA_SOURCES:
             raise ValueError(f'add_extra_convs must be a bool or one of {_EXTRA_SOURCES}, found {add_extra_convs!r}')
         self.in_channels = in_channels
+        self.out_channels = (out_channels,) * num_outs
         self.start_level = start_level
         self.num_outs = num_outs
         self.add_extra_convs = add_extra_convs

@@ -22,6 +22,9 @@ class MultiLevelNeck(nn.Module):
         in_channels: of each feature.
         out_channels: of every output.
         scales: of the outputs, relative to the features.
+
+    Attributes:
+        out_channels: of each output.
     """
 
     def __init__(self, in_channels: Sequence[int], out_channels: int, scales: Sequence[float] = _SCALES,
@@ -30,6 +33,7 @@ class MultiLevelNeck(nn.Module):
         if len(in_channels) not in (1, len(scales)):
             raise ValueError(f'{len(scales)} scales need as many features or a single one, found {len(in_channels)}')
         self.in_channels = in_channels
+        self.out_channels = (out_channels,) * len(scales)
         self.scales = scales
         shared = dict(norm_cfg=norm_cfg, act_cfg=act_cfg)
         self.lateral_convs = nn.ModuleList(ConvModule(wide, out_channels, 1, **shared) for wide in in_channels)

@@ -57,6 +57,7 @@ def test_what_fits_or_is_not_known_is_built(options):
     (dict(head=dict(UPER, in_channels=[4, 8, 16, 64])), r'made for \[4, 8, 16, 64\].* gets \[4, 8, 16, 32\]'),
     (dict(auxiliary_head=dict(FCN, in_index=1)), r'^auxiliary_head is made for \[32\] .* gets \[8\]'),
     (dict(auxiliary_head=[FCN, dict(FCN, in_index=0)]), r'^auxiliary_head\[1\] is made for \[32\] .* gets \[4\]'),
+    (dict(neck=FPN), r'made for \[32\] .* gets \[6\]: FPN gives 4 features, of \[6, 6, 6, 6\] channels'),
     (dict(neck=JPU), r'made for \[32\] .* gets \[12\]: JPU gives 4 features'),
     (dict(neck=dict(FPN, in_channels=[4, 8, 16, 64])), r'neck.in_channels=\[4, 8, 16, 64\] .* \[4, 8, 16, 32\]'),
     (dict(neck=dict(FPN, in_channels=[8, 16, 32])), r'neck.in_channels=\[8, 16, 32\] .* of ResNet'),
