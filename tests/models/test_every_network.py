@@ -186,3 +186,12 @@ def test_mixed_precision_and_channels_last(name):
         learn(model)
         assert predict(model, *odd_size(name)).shape == (1, *odd_size(name))
     assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+
+
+@pytest.mark.parametrize('name', ['HRNet', 'ResNeSt', 'PointHead'])
+def test_whole_networks_are_compiled_as_one_graph(name):
+    model = (with_backbone(name) if name in BACKBONES else with_head(name)).eval()
+    with torch.no_grad():
+        expected = model(image(65, 97))
+        compiled = torch.compile(model._forward, backend='eager', fullgraph=True)
+        torch.testing.assert_close(compiled(image(65, 97)), expected)
