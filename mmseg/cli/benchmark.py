@@ -11,13 +11,16 @@ same time. Measured is everything from the bytes of an image to its labels; read
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import multiprocessing
 import statistics
 import sys
 import time
 from pathlib import Path
 
 from mmseg.cli import common
+from mmseg.cli.errors import explain_mistake
 from mmseg.utils.errors import InputError
 
 WEIGHTS = ('.pth', '.pt', '.ckpt', '.safetensors')
@@ -48,7 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    rows = [measure(config, checkpoint, args) for config, checkpoint in pair_checkpoints(args.models)]
+    models = pair_checkpoints(args.models)
+    rows = [measure(*models[0], args)] if len(models) == 1 else measure_apart(models, args)
     table = FORMATS[args.format](rows)
     print(table)
     if args.out:
@@ -69,6 +73,23 @@ def pair_checkpoints(names: list[str]) -> list[tuple[str, str | None]]:
     return pairs
 
 
+def measure_apart(models: list[tuple[str, str | None]], args: argparse.Namespace) -> list[dict]:
+    """Measure each model in a process of its own: none finds the memory that another has left warm."""
+    with multiprocessing.get_context('spawn').Pool(1, maxtasksperchild=1) as pool:
+        return [pool.apply(_measure_or_say, (config, checkpoint, args)) for config, checkpoint in models]
+
+
+def _measure_or_say(config: str, checkpoint: str | None, args: argparse.Namespace) -> dict:
+    """Measure, or explain here the mistake whose traceback stays with this process."""
+    try:
+        return measure(config, checkpoint, args)
+    except Exception as error:
+        sentence = explain_mistake(error)
+        if sentence is None:
+            raise
+        raise InputError(sentence) from error
+
+
 def measure(config: str, checkpoint: str | None, args: argparse.Namespace) -> dict:
     """Measure one model; returns its row of the table."""
     import warnings
@@ -83,7 +104,7 @@ def measure(config: str, checkpoint: str | None, args: argparse.Namespace) -> di
     torch.backends.cudnn.benchmark = False
     device = torch.device(choose_device(args.device))
     memory = PeakMemory(device)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr):  # stdout is the table's
         warnings.simplefilter('ignore')  # random weights are as good here
         model = prepare(load_model(cfg, checkpoint, str(device)), args)
     shape = common.height_and_width(args.shape) if args.shape else test_shape(cfg)

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import linecache
 import os
 import re
@@ -93,6 +94,21 @@ def read_config(config, cfg_options: dict | None = None):
         except (KeyError, TypeError) as error:
             raise ConfigError(f'{cfg.filename}: cannot set {cfg_options}: {error}') from error
     return cfg
+
+
+def take_package_names() -> None:
+    """Let mmengine's `Config.fromfile` take `mmseg::method/name`, as its `_base_` and its `hub.get_config` do."""
+    from mmengine.config import Config
+    read_file = Config.fromfile
+    if hasattr(read_file, 'takes_package_names'):
+        return
+
+    @functools.wraps(read_file)
+    def fromfile(filename, *args, **kwargs):
+        return read_file(find_config(filename) if str(filename).startswith('mmseg::') else filename, *args, **kwargs)
+
+    fromfile.takes_package_names = True
+    Config.fromfile = staticmethod(fromfile)
 
 
 def _parse(path: Path):

@@ -33,11 +33,11 @@ def test_checkpoints_stand_behind_their_configs(tmp_path):
         benchmark.pair_checkpoints(['a', str(tmp_path / 'none.pth')])
 
 
-def test_a_table_of_several_models(project, tmp_path, capsys):
+def test_a_table_of_several_models(project, tmp_path, capfd):
     assert main(['benchmark', str(project), str(project), str(project.with_suffix('.pth')), '--device', 'cpu',
                  '--shape', '32', '48', '--images', '6', '--batch-size', '2', '--repeats', '2', '--log-interval', '4',
                  '--warm-up', '1', '--format', 'json', '--out', str(tmp_path / 'new' / 'speed.json')]) == 0
-    said = capsys.readouterr()
+    said = capfd.readouterr()
     rows = json.loads(said.out)
     assert json.loads((tmp_path / 'new' / 'speed.json').read_text()) == rows
     assert len(rows) == 2
@@ -48,6 +48,13 @@ def test_a_table_of_several_models(project, tmp_path, capsys):
         assert row['parameters/M'] == 0.01
         assert row['peak MiB'] is None or 0 <= row['peak MiB'] < 2000
     assert said.err.count('4/6 images, ') == 4
+
+
+def test_a_mistake_in_one_of_several_models_is_one_sentence(project, tmp_path, capfd):
+    wrong = tmp_path / 'wrong.py'
+    wrong.write_text(f"_base_ = {str(project)!r}\nmodel = dict(decode_head=dict(num_convz=3))\n")
+    assert main(['benchmark', str(project), str(wrong), '--device', 'cpu', '--shape', '32', '--images', '1']) == 2
+    assert 'did you mean num_convs?' in capfd.readouterr().err.splitlines()[-1]
 
 
 @pytest.mark.parametrize('switch', ['--amp', '--channels-last', '--fuse-conv-bn'])
