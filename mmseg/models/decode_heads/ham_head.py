@@ -19,14 +19,15 @@ _EPS = 1e-6  # keeps the multiplicative updates from dividing by zero
 class Matrix_Decomposition_2D_Base(nn.Module):
     """Replace a map by its approximation `bases @ coef.T`, of low rank, found by a few steps from a start.
 
-    The start takes no part in the gradient; the last step of the coefficients does.
+    The start takes no part in the gradient; the last step of the coefficients does. It is random, but the same for all
+    images in evaluation: so they get the same labels each time.
 
     Args:
         MD_S: groups of channels that are decomposed by themselves.
         MD_R: rank, the number of bases.
         train_steps, eval_steps: steps from the start.
         inv_t: inverse temperature of the coefficients' start.
-        rand_init: draw new bases for each image, rather than once for the module.
+        rand_init: draw new bases for each image in training, rather than once for the module.
     """
 
     def __init__(self, MD_S: int = 1, MD_R: int = 64, train_steps: int = 6, eval_steps: int = 7, inv_t: float = 100,
@@ -35,6 +36,7 @@ class Matrix_Decomposition_2D_Base(nn.Module):
         self.S, self.R = MD_S, MD_R
         self.train_steps, self.eval_steps = train_steps, eval_steps
         self.inv_t, self.rand_init = inv_t, rand_init
+        self._start_of_evaluation: torch.Tensor | None = None
 
     def _build_bases(self, B: int, S: int, D: int, R: int, device: torch.device | None = None) -> torch.Tensor:
         raise NotImplementedError
@@ -68,11 +70,23 @@ class Matrix_Decomposition_2D_Base(nn.Module):
         return (bases @ coef.transpose(1, 2)).reshape(x.shape)
 
     def _start(self, batch: int, depth: int, x: torch.Tensor) -> torch.Tensor:
-        if self.rand_init:
+        if self.rand_init and self.training:
             return self._build_bases(batch, self.S, depth, self.R, x.device).to(x.dtype)
-        if not hasattr(self, 'bases'):
-            self.register_buffer('bases', self._build_bases(1, self.S, depth, self.R, x.device))
-        return self.bases.repeat(batch, 1, 1).to(x.dtype)
+        if self.rand_init:
+            if self._start_of_evaluation is None:
+                self._start_of_evaluation = self._fixed_bases(depth)
+            bases = self._start_of_evaluation
+        else:
+            if not hasattr(self, 'bases'):
+                self.register_buffer('bases', self._build_bases(1, self.S, depth, self.R, x.device))
+            bases = self.bases
+        return bases.to(x).repeat(batch, 1, 1)
+
+    def _fixed_bases(self, depth: int) -> torch.Tensor:
+        """Draw bases (S, D, R) from a seed of their own; nobody else's random numbers change."""
+        with torch.random.fork_rng(devices=()):
+            torch.default_generator.manual_seed(0)
+            return self._build_bases(1, self.S, depth, self.R, torch.device('cpu'))
 
 
 class NMF2D(Matrix_Decomposition_2D_Base):

@@ -42,6 +42,17 @@ def test_bases_can_be_kept():
     torch.testing.assert_close(decomposition(x), decomposition(x), rtol=0, atol=0)
 
 
+def test_an_image_gets_the_same_labels_each_time_and_training_draws_anew():
+    x, state = torch.rand(2, 4, 3, 3), torch.get_rng_state()
+    decomposition = NMF2D(dict(MD_R=2)).eval()
+    alone = decomposition(x[1:])
+    torch.testing.assert_close(torch.get_rng_state(), state, rtol=0, atol=0)
+    torch.testing.assert_close(NMF2D(dict(MD_R=2)).eval()(x)[1:], alone)
+    decomposition.train()
+    assert not torch.equal(decomposition(x), decomposition(x))
+    assert not decomposition.state_dict()
+
+
 def test_every_stage_learns_and_the_last_one_predicts():
     head, feature = knet(), [image(8, 12, channels=6)]
     stages = head.train()(feature)
