@@ -12,6 +12,7 @@ from mmengine.infer import BaseInferencer
 
 from mmseg.apis.inference import choose_device, load_model
 from mmseg.apis.pipeline import ImagePipeline, images_in, predict_prepared
+from mmseg.apis.speed import accelerate
 from mmseg.registry import INFERENCERS
 from mmseg.structures import SegDataSample
 from mmseg.utils.config import find_config, known_configs, read_config
@@ -104,7 +105,7 @@ class MMSegInferencer(BaseInferencer):
         return list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
 
     def _init_model(self, cfg: Config, weights: str | None, device: str = 'cpu') -> BaseSegmentor:
-        return load_model(cfg, weights, device)
+        return accelerate(load_model(cfg, weights, device))
 
     def _init_pipeline(self, cfg: Config) -> Callable:
         return ImagePipeline(cfg)

@@ -140,7 +140,7 @@ def prepare(model, args: argparse.Namespace):
     """Apply the switches that make a network faster."""
     import torch
     if args.fuse_conv_bn:
-        from mmcv.cnn import fuse_conv_bn
+        from mmseg.apis.speed import fuse_conv_bn
         model = fuse_conv_bn(model)
     if args.channels_last:
         model = model.to(memory_format=torch.channels_last)
