@@ -79,9 +79,9 @@ def test_fused_weights(convolution, affine):
     torch.testing.assert_close(convolution(x), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_a_network_that_hardly_convolves_keeps_its_layout():
+@pytest.mark.parametrize(('backbone', 'preferred'), [
+    (dict(type='SwinTransformer'), False), (dict(type='ResNeSt', depth=50), False),
+    (dict(type='MixVisionTransformer'), True), (dict(type='ResNet', depth=18), True), (dict(type='CGNet'), True)])
+def test_layout_that_suits_a_backbone(backbone, preferred):
     with torch.device('meta'):
-        swin = MODELS.build(dict(type='SwinTransformer'))
-        mit = MODELS.build(dict(type='MixVisionTransformer'))
-        resnet = MODELS.build(dict(type='ResNet', depth=18))
-    assert [prefers_channels_last(net) for net in (swin, mit, resnet)] == [False, True, True]
+        assert prefers_channels_last(MODELS.build(backbone)) == preferred
