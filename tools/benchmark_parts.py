@@ -5,6 +5,7 @@
     python tools/benchmark_parts.py slide        slide mode beside the forward passes of its windows
     python tools/benchmark_parts.py predict      model.predict beside the bare forward pass
     python tools/benchmark_parts.py pipeline     the Cityscapes training pipeline beside its steps one after another
+    python tools/benchmark_parts.py attention    fused attention beside the plain one, family by family: time and memory
     python tools/benchmark_parts.py import       import mmseg beside import torch; building PSPNet-R50 from its config
 """
 from __future__ import annotations
@@ -38,8 +39,8 @@ def tell(what: str, ours: float, yardstick: float, unit: str = 'ms', factor: flo
     print(f'{what}: {ours * factor:.1f} {unit} beside {yardstick * factor:.1f} {unit}, ratio {ours / yardstick:.3f}')
 
 
-def build_model(name: str, **options):
-    """A model of the zoo with random weights, in evaluation mode."""
+def build_model(name: str, image_side: int | None = None, **options):
+    """A model of the zoo with random weights, in evaluation mode, made for images of a side where it asks for one."""
     import torch
     from mmengine.config import Config
 
@@ -48,8 +49,14 @@ def build_model(name: str, **options):
     cfg = Config.fromfile(CONFIGS / f'{name}.py')
     cfg.model.pretrained = None
     cfg.model.update(options)
+    if image_side and 'img_size' in cfg.model.get('backbone', {}):
+        cfg.model.backbone.img_size = (image_side, image_side)
     from mmengine.model.utils import revert_sync_batchnorm
-    return revert_sync_batchnorm(MODELS.build(cfg.model)).eval()
+    model = revert_sync_batchnorm(MODELS.build(cfg.model)).eval()
+    if ARGS.accelerate:
+        from mmseg.apis.speed import accelerate
+        accelerate(model)
+    return model
 
 
 def metric() -> None:
@@ -69,10 +76,17 @@ def metric() -> None:
     tell('IoUMetric, 1024x2048, int64, beside one bincount', *seconds.values())
 
 
+def _fresh(part: str, step: str, config: str) -> list[float]:
+    """The numbers in the last line of a fresh process that takes a step of `part`."""
+    command = [sys.executable, __file__, part, '--step', step, '--config', config, '--device', ARGS.device,
+               '--repeats', str(ARGS.repeats)]
+    shown = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return [float(number) for number in shown.splitlines()[-1].split()]
+
+
 def _peak_of(step: str) -> float:
     """Peak memory in bytes of a fresh process that takes `step`."""
-    command = [sys.executable, __file__, 'memory', '--step', step, '--config', ARGS.config or MEMORY_CONFIG]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
+    return _fresh('memory', step, ARGS.config or MEMORY_CONFIG)[0]
 
 
 MEMORY_CONFIG = 'pspnet/pspnet_r50-d8_4xb4-80k_ade20k-512x512'
@@ -103,14 +117,24 @@ def memory() -> None:
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 
 
+def _street_batch(height: int, width: int):
+    """The given picture, or a drawn one, as a normalised batch (1, 3, height, width)."""
+    import cv2
+    import torch
+    with tempfile.TemporaryDirectory() as folder:
+        picture = cv2.resize(cv2.imread(ARGS.image or _draw_street(folder)[0]), (width, height))
+    return torch.from_numpy(picture).permute(2, 0, 1)[None].float().sub_(114).div_(58)
+
+
 def slide() -> None:
     import torch
 
     from mmseg.ops import window_grid
+    from mmseg.structures import SegDataSample
     model = build_model(ARGS.config or 'pspnet/pspnet_r50-d8_4xb2-40k_cityscapes-512x1024',
                         test_cfg=dict(mode='slide', crop_size=(512, 512), stride=(256, 256)))
-    image = torch.randn(1, 3, 1024, 2048)
-    meta = [dict(ori_shape=(1024, 2048), img_shape=(1024, 2048))]
+    image = _street_batch(1024, 2048)
+    size = dict(ori_shape=(1024, 2048), img_shape=(1024, 2048))
     windows = window_grid((1024, 2048), (512, 512), (256, 256))
 
     def forward_passes():
@@ -118,8 +142,8 @@ def slide() -> None:
             model(image[:, :, top:bottom, left:right])
 
     with torch.no_grad():
-        seconds = alternate(ours=lambda: model.inference(image, meta), forward=forward_passes)
-    tell('slide mode, 1024x2048, 512x512 every 256, beside its forward passes', *seconds.values())
+        seconds = alternate(ours=lambda: model.predict(image, [SegDataSample(metainfo=size)]), forward=forward_passes)
+    tell('slide mode, 1024x2048, 512x512 every 256, to labels, beside its forward passes', *seconds.values())
 
 
 def predict() -> None:
@@ -127,7 +151,7 @@ def predict() -> None:
 
     from mmseg.structures import SegDataSample
     model = build_model(ARGS.config or MEMORY_CONFIG)
-    image = torch.randn(1, 3, 512, 512)
+    image = _street_batch(512, 512)
     size = dict(ori_shape=(512, 512), img_shape=(512, 512))
     with torch.no_grad():
         seconds = alternate(ours=lambda: model.predict(image, [SegDataSample(metainfo=size)]),
@@ -190,6 +214,75 @@ def _draw_street(folder: str) -> tuple[str, str]:
     return paths
 
 
+ATTENTION_CONFIGS = (  # the smallest of each family; those without attention show what the measuring itself does
+    'vit/vit_deit-s16_upernet_8xb2-160k_ade20k-512x512', 'setr/setr_vit-l_naive_8xb2-160k_ade20k-512x512',
+    'dpt/dpt_vit-b16_8xb2-160k_ade20k-512x512', 'segmenter/segmenter_vit-t_mask_8xb1-160k_ade20k-512x512',
+    'swin/swin-tiny-patch4-window7-in1k-pre_upernet_8xb2-160k_ade20k-512x512',
+    'twins/twins_svt-s_uperhead_8xb2-160k_ade20k-512x512', 'segformer/segformer_mit-b0_8xb2-160k_ade20k-512x512',
+    'beit/beit-base_upernet_8xb2-160k_ade20k-640x640', 'mae/mae-base_upernet_8xb2-amp-160k_ade20k-512x512',
+    'convnext/convnext-tiny_upernet_8xb2-amp-160k_ade20k-512x512',
+    'poolformer/fpn_poolformer_s12_8xb4-40k_ade20k-512x512', 'segnext/segnext_mscan-t_1xb16-adamw-160k_ade20k-512x512',
+    'knet/knet-s3_r50-d8_fcn_8xb2-adamw-80k_ade20k-512x512', 'mask2former/mask2former_r50_8xb2-160k_ade20k-512x512',
+    'maskformer/maskformer_r50-d32_8xb2-160k_ade20k-512x512', 'san/san-vit-b16_coco-stuff164k-640x640')
+
+
+def attention() -> None:
+    if ARGS.step is not None:
+        print(*_attention_step(ARGS.step))
+        return
+    print('512x512, forward pass: fused beside plain attention; memory above that of the model at rest')
+    for config in [ARGS.config] if ARGS.config else ATTENTION_CONFIGS:
+        family = config.partition('/')[0]
+        try:
+            fused, plain = _fresh('attention', 'time', config)
+            memory = {step: statistics.median(_fresh('attention', step, config)[0] for _ in range(3))
+                      for step in ('fused', 'plain')}
+        except subprocess.CalledProcessError as error:
+            print(f'{family:12} {error.stderr.strip().splitlines()[-1]}', flush=True)
+            continue
+        tell(f'{family:12} time', fused, plain)
+        tell(f'{family:12} memory', memory['fused'], memory['plain'], 'MB', 1e-6)
+        sys.stdout.flush()
+
+
+def _attention_step(step: str) -> list[float]:
+    """Seconds of both ways, called in turn, or the bytes that one of them takes."""
+    import torch
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+    torch.manual_seed(0)
+    model = build_model(ARGS.config, image_side=512).to(ARGS.device)
+    image = torch.randn(1, 3, 512, 512, device=ARGS.device)
+    metas = [dict(ori_shape=(512, 512), img_shape=(512, 512), pad_shape=(512, 512))]
+    on_gpu = ARGS.device.startswith('cuda')
+
+    def fused() -> None:
+        model.encode_decode(image, metas)
+        if on_gpu:
+            torch.cuda.synchronize()
+
+    def plain() -> None:
+        with sdpa_kernel(SDPBackend.MATH):
+            fused()
+
+    with torch.no_grad():
+        if step == 'time':
+            return list(alternate(fused=fused, plain=plain).values())
+        if on_gpu:
+            resting = torch.cuda.memory_allocated()
+            torch.cuda.reset_peak_memory_stats()
+        else:
+            Path('/proc/self/clear_refs').write_text('5')  # the peak while the model was built is not meant
+            resting = _peak_of_this_process()
+        dict(fused=fused, plain=plain)[step]()
+        return [(torch.cuda.max_memory_allocated() if on_gpu else _peak_of_this_process()) - resting]
+
+
+def _peak_of_this_process() -> int:
+    """Bytes, as Linux counts them."""
+    status = dict(line.split(':', 1) for line in Path('/proc/self/status').read_text().splitlines())
+    return int(status['VmHWM'].split()[0]) * 1024
+
+
 def import_() -> None:
     config = CONFIGS / 'pspnet/pspnet_r50-d8_4xb2-40k_cityscapes-512x1024.py'
     build = ('import torch, mmseg, time; t = time.perf_counter(); from mmengine.config import Config; '
@@ -207,15 +300,17 @@ def import_() -> None:
 
 
 PARTS = {'metric': metric, 'memory': memory, 'slide': slide, 'predict': predict, 'pipeline': pipeline,
-         'import': import_}
+         'attention': attention, 'import': import_}
 
 if __name__ == '__main__':
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('part', choices=PARTS)
     parser.add_argument('--config', help='FOLDER/NAME of another network')
+    parser.add_argument('--accelerate', action='store_true', help='fold norms, channels last: as in inference')
     parser.add_argument('--repeats', type=int, default=5)
-    parser.add_argument('--image', help='pipeline: a 1024x2048 picture, instead of a drawn one')
+    parser.add_argument('--image', help='slide, predict, pipeline: a 1024x2048 picture, instead of a drawn one')
     parser.add_argument('--label', help='pipeline: its labels')
-    parser.add_argument('--step', choices=['forward', 'evaluate'], help=argparse.SUPPRESS)
+    parser.add_argument('--device', default='cpu', help='attention: where to compute')
+    parser.add_argument('--step', choices=['forward', 'evaluate', 'time', 'fused', 'plain'], help=argparse.SUPPRESS)
     ARGS = parser.parse_args()
     PARTS[ARGS.part]()

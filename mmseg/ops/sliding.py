@@ -28,13 +28,13 @@ def window_grid(size: tuple[int, int], window: tuple[int, int],
             for top in _starts(height, tall, stride[0]) for left in _starts(width, wide, stride[1])]
 
 
-def window_counts(size: tuple[int, int], window: tuple[int, int], stride: tuple[int, int],
-                  like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def window_counts(size: tuple[int, int], window: tuple[int, int],
+                  stride: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
     """Count the windows over each row (H, 1) and each column (1, W); their product is the number over each pixel."""
     _check(window, stride)
     counts = []
     for length, side, step in zip(size, window, stride):
-        count = like.new_zeros(length)
+        count = torch.zeros(length)
         for start in _starts(length, side, step):
             count[start:start + side] += 1
         counts.append(count)

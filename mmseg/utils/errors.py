@@ -7,3 +7,7 @@ class InputError(ValueError):
 
 class ConfigError(InputError):
     """A config that is missing or cannot be read."""
+
+
+class CheckpointError(InputError):
+    """A checkpoint that cannot be fetched or read, or does not fit."""

@@ -17,7 +17,7 @@ def test_windows_cover_everything_and_are_counted(size, window, stride, number):
     for top, bottom, left, right in windows:
         assert (bottom - top, right - left) == (min(size[0], window[0]), min(size[1], window[1]))
         covered[top:bottom, left:right] += 1
-    rows, columns = window_counts(size, window, stride, like=covered)
+    rows, columns = window_counts(size, window, stride)
     assert covered.min() > 0 and torch.equal(rows * columns, covered)
 
 

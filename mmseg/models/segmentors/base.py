@@ -2,14 +2,18 @@
 from __future__ import annotations
 
 from abc import ABCMeta, abstractmethod
+from collections.abc import Sequence
 from functools import partial
 
+import mmcv
+import numpy as np
 import torch
 from mmengine.model import BaseModel
 from mmengine.structures import PixelData
 
+from mmseg.ops import QueryMasks, WindowLogits
 from mmseg.ops.labels import Geometry, logits_to_labels, restore_logits
-from mmseg.registry import MODELS
+from mmseg.registry import MODELS, VISUALIZERS
 from mmseg.structures import SegDataSample
 from mmseg.utils import checkpoint  # noqa: F401  from here on mmengine's loaders read checkpoints safely
 from mmseg.utils.typing_utils import ForwardResults, OptConfigType, OptMultiConfig, OptSampleList, SampleList
@@ -64,12 +68,13 @@ class BaseSegmentor(BaseModel, metaclass=ABCMeta):
     def predict(self, inputs: torch.Tensor, data_samples: OptSampleList = None) -> list[SegDataSample]:
         """Return the samples, each with `pred_sem_seg` at its image's original size."""
 
-    def postprocess_result(self, seg_logits: torch.Tensor, data_samples: OptSampleList = None,
+    def postprocess_result(self, seg_logits: torch.Tensor | QueryMasks | WindowLogits,
+                           data_samples: OptSampleList = None,
                            input_size: tuple[int, int] | None = None) -> list[SegDataSample]:
         """Put labels, and the promise of logits, into each sample.
 
         Args:
-            seg_logits: (N, C, h, w), at the input's size or, with `input_size`, of any stride.
+            seg_logits: (N, C, h, w), at the input's size or, with `input_size`, of any stride; or what makes them.
             data_samples: carry `ori_shape`, padding and flip of each image; new ones are made where None.
             input_size: height and width of the batch that the network saw.
         """
@@ -77,10 +82,35 @@ class BaseSegmentor(BaseModel, metaclass=ABCMeta):
             data_samples = [SegDataSample() for _ in seg_logits]
         for logits, sample in zip(seg_logits, data_samples):
             geometry = self._geometry(sample.metainfo, tuple(input_size or seg_logits.shape[2:]))
-            labels = logits_to_labels(logits, geometry, getattr(self, 'threshold', None))
+            if isinstance(logits, (QueryMasks, WindowLogits)):
+                labels, full_logits = logits.labels(geometry), partial(logits.restore, geometry)
+            else:
+                labels = logits_to_labels(logits, geometry, getattr(self, 'threshold', None))
+                full_logits = partial(restore_logits, logits, geometry)
             sample.pred_sem_seg = PixelData(data=labels)
-            sample.defer_logits(partial(restore_logits, logits, geometry))
+            sample.defer_logits(full_logits)
         return list(data_samples)
+
+    def show_result(self, img: str | np.ndarray, result: SegDataSample | Sequence, palette: Sequence | None = None,
+                    win_name: str = '', show: bool = False, wait_time: float = 0, out_file: str | None = None,
+                    opacity: float = 0.5) -> np.ndarray:
+        """Draw a prediction over its image, as models of 0.x did; returns the picture (H, W, 3) in BGR.
+
+        Args:
+            img: a path, or an array (H, W, 3) in BGR.
+            result: what `inference_model` or `inference_segmentor` returned for it.
+            palette: colours of the classes, by default those of the model.
+        """
+        if not isinstance(result, SegDataSample):
+            labels = torch.as_tensor(np.asarray(result[0] if isinstance(result, (list, tuple)) else result))
+            result = SegDataSample(pred_sem_seg=PixelData(data=labels[None]))
+        meta = getattr(self, 'dataset_meta', None) or {}
+        visualizer = VISUALIZERS.get('SegLocalVisualizer')(
+            alpha=opacity, classes=meta.get('classes'), palette=palette or meta.get('palette'))
+        image = np.ascontiguousarray(mmcv.imread(img)[..., ::-1])
+        picture = visualizer.draw(image, result, draw_gt=False, with_labels=False)
+        visualizer.publish(win_name or 'result', picture, show, wait_time, out_file)
+        return picture[..., ::-1]
 
     def _geometry(self, meta: dict, input_size: tuple[int, int]) -> Geometry:
         padding = meta.get('img_padding_size', meta.get('padding_size', (0, 0, 0, 0)))

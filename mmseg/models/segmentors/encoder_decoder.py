@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -11,7 +11,8 @@ from torch import nn
 from mmseg.models.decode_heads.cascade_decode_head import BaseCascadeDecodeHead
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.models.segmentors.base import BaseSegmentor
-from mmseg.ops import average_views, resize, window_counts, window_grid
+from mmseg.ops import QueryMasks, WindowLogits, average_views, resize, window_counts, window_grid
+from mmseg.ops.window_logits import Window
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from mmseg.utils import add_prefix
@@ -89,21 +90,29 @@ class EncoderDecoder(BaseSegmentor):
         features = self.backbone(inputs)
         return self.neck(features) if self.with_neck else features
 
-    def _decode(self, features: Sequence[torch.Tensor], batch_img_metas: list[dict]) -> torch.Tensor:
+    def _decode(self, features: Sequence[torch.Tensor], batch_img_metas: list[dict]) -> torch.Tensor | QueryMasks:
         """Take features to logits of the head's own stride, or of the input's where the head enlarges by itself."""
         return native_logits(self.decode_head, (features,), batch_img_metas, self.test_cfg)
 
+    def _native_logits(self, inputs: torch.Tensor, batch_img_metas: list[dict]) -> torch.Tensor:
+        """Take images (N, 3, H, W) to logits of any stride."""
+        return self._decode(self.extract_feat(inputs), batch_img_metas)
+
     def encode_decode(self, inputs: torch.Tensor, batch_img_metas: list[dict]) -> torch.Tensor:
         """Take images (N, 3, H, W) to logits of their size, (N, C, H, W)."""
-        logits = self._decode(self.extract_feat(inputs), batch_img_metas)
-        return resize(logits, inputs.shape[2:], mode='bilinear', align_corners=self.align_corners, warning=False)
+        logits = self._native_logits(inputs, batch_img_metas)
+        if isinstance(logits, QueryMasks):
+            return logits.logits(tuple(inputs.shape[2:]))
+        return self._enlarge(logits, tuple(inputs.shape[2:]))
 
     def _forward(self, inputs: torch.Tensor, data_samples: OptSampleList = None) -> torch.Tensor:
         return self.decode_head.forward(self.extract_feat(inputs))
 
     def loss(self, inputs: torch.Tensor, data_samples: SampleList) -> dict:
         """Return the losses of the decode head (`decode.…`) and the auxiliary heads (`aux.…` or `aux_0.…`)."""
-        features = self.extract_feat(inputs)
+        return self._losses(self.extract_feat(inputs), data_samples)
+
+    def _losses(self, features: Sequence[torch.Tensor], data_samples: SampleList) -> dict:
         losses = self._decode_losses(features, data_samples)
         if isinstance(getattr(self, 'auxiliary_head', None), nn.ModuleList):
             for i, head in enumerate(self.auxiliary_head):
@@ -122,9 +131,12 @@ class EncoderDecoder(BaseSegmentor):
             metas = [dict(ori_shape=size, img_shape=size, pad_shape=size, padding_size=(0, 0, 0, 0)) for _ in inputs]
         else:
             metas = [sample.metainfo for sample in data_samples]
-        whole = self.test_cfg is None or self.test_cfg.get('mode', 'whole') == 'whole'
-        if whole and _not_overridden(self, EncoderDecoder, 'inference', 'whole_inference', 'encode_decode'):
-            logits = self._decode(self.extract_feat(inputs), metas)
+        mode = 'whole' if self.test_cfg is None else self.test_cfg.get('mode', 'whole')
+        if mode == 'whole' and _not_overridden(self, EncoderDecoder, 'inference', 'whole_inference', 'encode_decode'):
+            logits = self._native_logits(inputs, metas)
+        elif mode == 'slide' and _not_overridden(self, EncoderDecoder, 'inference', 'slide_inference', 'encode_decode'):
+            lazily = not hasattr(self.decode_head, 'native_logits')  # what such heads give is made of queries
+            logits = self._slide(inputs, metas, self._native_logits if lazily else self.encode_decode, lazily)
         else:
             logits = self.inference(inputs, metas)
         return self.postprocess_result(logits, data_samples, input_size=size)
@@ -142,22 +154,45 @@ class EncoderDecoder(BaseSegmentor):
 
     def slide_inference(self, inputs: torch.Tensor, batch_img_metas: list[dict]) -> torch.Tensor:
         """Predict images by overlapping windows and average their logits: (N, 3, H, W) -> (N, C, H, W)."""
-        size, batch = tuple(inputs.shape[2:]), len(inputs)
+        return self._slide(inputs, batch_img_metas, self.encode_decode)
+
+    def _slide(self, inputs: torch.Tensor, batch_img_metas: list[dict],
+               function: Callable[[torch.Tensor, list[dict]], torch.Tensor],
+               lazily: bool = False) -> torch.Tensor | WindowLogits:
+        """Average what a function of crops and metas gives for each window; or keep it, if asked to and if smaller."""
+        size, windows, counts = self._windows(inputs)
+        total, parts = None, []
+        for logits, (top, bottom, left, right) in self._over_windows(inputs, batch_img_metas, windows, function):
+            if lazily and len(windows) * logits[0, 0].numel() <= size[0] * size[1]:
+                parts.append(logits)
+                continue
+            if total is None:
+                total = logits.new_zeros((*logits.shape[:2], *size))
+            total[:, :, top:bottom, left:right] += self._enlarge(logits, (bottom - top, right - left))
+        if parts:
+            return WindowLogits(torch.stack(parts), windows, tuple(count.to(inputs.device) for count in counts),
+                                self.align_corners, getattr(self, 'threshold', None))
+        return total.div_(counts[0].to(total) * counts[1].to(total))
+
+    def _enlarge(self, logits: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+        return resize(logits, size, mode='bilinear', align_corners=self.align_corners, warning=False)
+
+    def _windows(self, inputs: torch.Tensor) -> tuple[tuple[int, int], list[Window], tuple[torch.Tensor, torch.Tensor]]:
+        """The size of a batch's images, the windows over it, and how many lie over each row and each column."""
+        size = tuple(inputs.shape[2:])
         window, stride = tuple(self.test_cfg['crop_size']), tuple(self.test_cfg['stride'])
+        return size, window_grid(size, window, stride), window_counts(size, window, stride)
+
+    def _over_windows(
+            self, inputs: torch.Tensor, batch_img_metas: list[dict], windows: list[Window],
+            function: Callable[[torch.Tensor, list[dict]], torch.Tensor]) -> Iterator[tuple[torch.Tensor, Window]]:
+        """Yield what a function of crops and metas gives for each window, (N, C, h, w), and the window."""
         at_once = self.test_cfg.get('window_batch', 1)
-        windows = window_grid(size, window, stride)
-        total = None
         for start in range(0, len(windows), at_once):
             group = windows[start:start + at_once]
             crops = torch.cat([inputs[:, :, top:bottom, left:right] for top, bottom, left, right in group])
             metas = [{**meta, 'img_shape': crops.shape[2:], 'pad_shape': crops.shape[2:]} for meta in batch_img_metas]
-            logits = self.encode_decode(crops, metas * len(group))
-            if total is None:
-                total = logits.new_zeros((batch, logits.shape[1], *size))
-            for part, (top, bottom, left, right) in zip(logits.split(batch), group):
-                total[:, :, top:bottom, left:right] += part
-        rows, columns = window_counts(size, window, stride, like=total)
-        return total.div_(rows * columns)
+            yield from zip(function(crops, metas * len(group)).split(len(inputs)), group)
 
     def aug_test(self, inputs: Sequence[torch.Tensor], batch_img_metas: Sequence[list[dict]],
                  rescale: bool = True) -> list[np.ndarray]:
@@ -180,8 +215,10 @@ class EncoderDecoder(BaseSegmentor):
 
 
 def native_logits(head: nn.Module, arguments: tuple, batch_img_metas: list[dict],
-                  test_cfg: ConfigType) -> torch.Tensor:
+                  test_cfg: ConfigType) -> torch.Tensor | QueryMasks:
     """Ask a head for logits before they are enlarged, unless it has a way of its own to predict."""
+    if hasattr(head, 'native_logits'):
+        return head.native_logits(*arguments, batch_img_metas, test_cfg)
     plain = type(head).predict in _PLAIN_PREDICT and type(head).predict_by_feat is BaseDecodeHead.predict_by_feat
     return head.forward(*arguments) if plain else head.predict(*arguments, batch_img_metas, test_cfg)
 
@@ -195,7 +232,7 @@ def _check_head(name: str, head: nn.Module, source: nn.Module) -> None:
     Heads of a user's own are not judged: they may choose their features in ways of their own.
     """
     channels = getattr(source, 'out_channels', None)
-    known = isinstance(channels, tuple) and isinstance(head, BaseDecodeHead)
+    known = isinstance(channels, tuple) and hasattr(head, 'input_transform')
     if not known or type(head).__module__.partition('.')[0] != 'mmseg':
         return
     indices = [head.in_index] if isinstance(head.in_index, int) else list(head.in_index)
