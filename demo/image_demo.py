@@ -23,11 +23,11 @@ def parse_args() -> argparse.Namespace:
 
 def run(args: argparse.Namespace) -> None:
     from mmseg.apis import inference_model, init_model, show_result_pyplot
+    from mmseg.apis.class_info import info_of_dataset
     from mmseg.apis.inference import choose_device
-    from mmseg.utils import get_classes, get_palette
     model = init_model(args.config, args.checkpoint, device=choose_device(args.device))
     if args.palette:
-        model.dataset_meta = dict(classes=get_classes(args.palette), palette=get_palette(args.palette))
+        model.dataset_meta = info_of_dataset(args.palette, model.num_classes)
     show_result_pyplot(model, args.img, inference_model(model, args.img), args.opacity, args.title, draw_gt=False,
                        show=args.out_file is None, with_labels=args.with_labels, out_file=args.out_file)
     if args.out_file:

@@ -15,10 +15,24 @@ from mmseg.version import __version__
 COMMANDS = {
     'train': 'train a model',
     'test': 'evaluate a model; save labels and pictures',
-    'predict': 'label images of your own',
+    'predict': 'label images and videos of your own',
+    'predict-raster': 'label a raster that is larger than memory',
+    'analyze-logs': 'plot what trainings logged',
+    'report': 'write a page about a model: figures, errors, calibration, speed',
     'print-config': 'print a config with everything that it inherits',
+    'convert-dataset': 'convert a published data set to what the configs read',
+    'doctor': 'look for what is wrong with a data set',
+    'browse': 'draw what the network will see of a data set',
     'benchmark': 'measure speed and memory of one or several models',
+    'benchmark-loader': 'measure how fast a config loads its training images',
     'get-flops': 'count multiplications and parameters',
+    'confusion-matrix': 'show which class is taken for which',
+    'visualization-cam': 'show which pixels speak for a class',
+    'feature-maps': 'show what the layers of a model make of a picture',
+    'model-ensemble': 'predict with several models at once',
+    'models': 'list the published configs, their figures and weights',
+    'publish-model': 'make a checkpoint ready to be published',
+    'migrate-config': 'write a config of 0.x as one of 1.x',
 }
 SYNOPSIS = """\
 CONFIG is a path, or the name of a published config:

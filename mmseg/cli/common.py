@@ -21,8 +21,22 @@ def add_cfg_options(parser: argparse.ArgumentParser) -> None:
                         help='set values of the config, e.g. model.backbone.depth=18 data.size=(512,512)')
 
 
+def add_picture_and_model(parser: argparse.ArgumentParser) -> None:
+    """Add a picture, the model that looks at it, and how its result covers the picture."""
+    parser.add_argument('img', metavar='IMG', help='the picture')
+    add_config(parser)
+    parser.add_argument('checkpoint', metavar='CHECKPOINT', help='trained weights')
+    parser.add_argument('--opacity', type=float, default=0.5, metavar='0…1', help='how far it hides the picture (0.5)')
+    parser.add_argument('--device', help='cpu, cuda, cuda:1 … (a GPU if there is one)')
+    add_cfg_options(parser)
+
+
 def add_folders(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--work-dir', metavar='DIR', help='folder of logs and checkpoints (work_dirs/CONFIG)')
+    add_data_root(parser)
+
+
+def add_data_root(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--data-root', metavar='DIR', help='where the data lie, instead of the data_root in CONFIG')
 
 
@@ -44,17 +58,32 @@ def parse_options(texts: Sequence[str]) -> dict:
 
 def run_config(args: argparse.Namespace):
     """Read the config of a training or evaluation; put `--cfg-options`, `--work-dir`, `--data-root` and more in it."""
-    from mmseg.utils.config import find_config, read_config
+    from mmseg.utils.config import find_config, read_config, require_model
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = read_config(args.config, parse_options(args.cfg_options))
+    require_model(cfg)
     cfg.launcher = args.launcher
     if args.work_dir or not cfg.get('work_dir'):
         cfg.work_dir = args.work_dir or os.path.join('work_dirs', find_config(args.config).stem)
     writable_folder(cfg.work_dir)
-    if args.data_root:
-        for name in ('train', 'val', 'test'):
-            _move_data(cfg.get(f'{name}_dataloader'), cfg.get('data_root'), args.data_root)
+    _move_all_data(cfg, args.data_root)
     return cfg
+
+
+def data_config(args: argparse.Namespace):
+    """Read a config of which only the data are used, with `--cfg-options` and `--data-root` put in it."""
+    from mmengine.registry import init_default_scope
+
+    from mmseg.utils.config import read_config
+    cfg = read_config(args.config, parse_options(args.cfg_options))
+    init_default_scope(cfg.get('default_scope') or 'mmseg')
+    _move_all_data(cfg, args.data_root)
+    return cfg
+
+
+def _move_all_data(cfg, root: str | None) -> None:
+    for name in ('train', 'val', 'test') if root else ():
+        _move_data(cfg.get(f'{name}_dataloader'), cfg.get('data_root'), root)
 
 
 def _move_data(node, old: str | None, new: str) -> None:
@@ -97,6 +126,14 @@ def writable_folder(folder: str | os.PathLike) -> Path:
     except OSError as error:
         raise InputError(f'cannot write to the folder {folder}: {error.strerror}; choose another') from error
     return folder
+
+
+def model_of(args: argparse.Namespace):
+    """Build the model that `args` name by `config`, `checkpoint`, `device` and `cfg_options`, ready to predict."""
+    from mmseg.apis.inference import choose_device, load_model
+    from mmseg.utils.config import read_config
+    checkpoint = existing_file(args.checkpoint)
+    return load_model(read_config(args.config, parse_options(args.cfg_options)), checkpoint, choose_device(args.device))
 
 
 def build_runner(cfg):

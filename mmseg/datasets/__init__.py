@@ -16,6 +16,7 @@ __getattr__, __dir__, __all__ = lazy_exports(__name__, {
     'dsdl': ['DSDLSegDataset'],
     'folder': ['FolderDataset'],
     'hrf': ['HRFDataset'],
+    'hsi_drive': ['HSIDrive20Dataset'],
     'isaid': ['iSAIDDataset'],
     'isprs': ['ISPRSDataset'],
     'levir': ['LEVIRCDDataset'],

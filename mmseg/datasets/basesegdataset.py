@@ -84,7 +84,7 @@ class BaseSegDataset(BaseDataset):
     ```
     With a split file (`ann_file`) the samples are its lines, such as `x/y`, in their order; without, they are all
     images below `img_path`, sorted. Each sample is a dict with `img_path`, `seg_map_path`, `label_map`,
-    `reduce_zero_label` and `seg_fields`.
+    `reduce_zero_label`, `ignore_index` and `seg_fields`.
 
     `ann_file` and each folder may also be a list: the parts are read one after the other, and what is given once goes
     with each of them.
@@ -113,6 +113,8 @@ class BaseSegDataset(BaseDataset):
     """
 
     METAINFO: dict = {}
+    # Whether missing folders and files are refused. Who looks at each file anyway, as `mmseg doctor`, sets it False.
+    checks_files = True
 
     def __init__(self,
                  ann_file: str | Sequence[str] = '',
@@ -190,21 +192,22 @@ class BaseSegDataset(BaseDataset):
 
     def make_sample(self, paths: dict[str, str]) -> dict:
         """Return what the pipeline starts from, given the path of each file."""
-        return dict(paths, label_map=self.label_map, reduce_zero_label=self.reduce_zero_label, seg_fields=[])
+        return dict(paths, label_map=self.label_map, reduce_zero_label=self.reduce_zero_label,
+                    ignore_index=self.ignore_index, seg_fields=[])
 
     def load_data_list(self) -> list[dict]:
         """Return all samples, checked for missing files where they are on the local disk."""
         samples = []
         for split, folders in self._parts():
             local = isinstance(get_file_backend(folders['img_path'], backend_args=self.backend_args), LocalBackend)
-            if local:
+            if local and self.checks_files:
                 self._check_folders(folders)
             if split:
                 stems = [name.removesuffix(self.img_suffix) for name in self._read_split(split)]
             else:
                 stems = self._list_images(folders, local)
             files = {key: (os.path.join(folder, ''), self.suffixes()[key]) for key, folder in folders.items()}
-            if local:
+            if local and self.checks_files:
                 self._check_files(stems, files, split)
             samples += [self.make_sample({key: folder + stem + suffix for key, (folder, suffix) in files.items()})
                         for stem in stems]

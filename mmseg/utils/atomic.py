@@ -18,8 +18,10 @@ class DiskFullError(OSError, InputError):
     """A file that did not fit on the disk; what stood in its place is unharmed."""
 
 
-def replace_file(path: str | os.PathLike, write: Callable[[io.RawIOBase], object]) -> None:
+def replace_file(path: str | os.PathLike, write: Callable[[io.RawIOBase], object], durable: bool = True) -> None:
     """Let `write` fill a file beside `path`, see it onto the disk, then rename it, one step for every observer.
+
+    Without `durable` the file is not waited for: many small ones go much faster, and only a power cut can harm them.
 
     Raises:
         DiskFullError: there is no room; the message says how many bytes it takes and how many are free.
@@ -31,9 +33,11 @@ def replace_file(path: str | os.PathLike, write: Callable[[io.RawIOBase], object
         with open(unfinished, 'wb', buffering=0) as file:
             watched = _WatchedFile(file)
             write(watched)
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         os.replace(unfinished, path)
-        _sync_folder(path.parent)
+        if durable:
+            _sync_folder(path.parent)
     except BaseException as error:
         unfinished.unlink(missing_ok=True)
         failure = watched.failure if watched is not None and watched.failure is not None else error

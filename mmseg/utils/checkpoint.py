@@ -9,6 +9,7 @@ import datetime
 import difflib
 import functools
 import io
+import json
 import logging
 import os
 import pathlib
@@ -35,14 +36,11 @@ from mmengine.runner import (
 from torch import nn
 
 from mmseg.utils.atomic import replace_file
-from mmseg.utils.errors import InputError
+from mmseg.utils.download import cache_folder, download
+from mmseg.utils.errors import CheckpointError
 
 MapLocation = str | torch.device | Callable | None
 STRIP_WRAPPER = ((r'^module\.', ''),)
-
-
-class CheckpointError(InputError):
-    """A checkpoint that cannot be read or does not fit."""
 
 
 # ---------------------------------------------------------------------------------------------------------- reading
@@ -136,11 +134,13 @@ def load_from_local(filename: str, map_location: MapLocation = None) -> dict:
     if path.suffix != '.safetensors':
         return load_safely(str(path), str(path), map_location)
     try:
-        from safetensors.torch import load_file
+        from safetensors import safe_open
     except ImportError:
         raise CheckpointError(f'{path} needs the package safetensors: pip install safetensors') from None
     device = map_location if isinstance(map_location, str | torch.device) else 'cpu'
-    return {'state_dict': OrderedDict(load_file(path, device=str(device)))}
+    with safe_open(path, 'pt', device=str(device)) as file:
+        meta = json.loads((file.metadata() or {}).get('meta', '{}'))  # as `mmseg publish-model` writes it
+        return {'state_dict': OrderedDict((key, file.get_tensor(key)) for key in list(file.keys())), 'meta': meta}
 
 
 def _no_such_file(path: Path) -> str:
@@ -153,29 +153,16 @@ def _no_such_file(path: Path) -> str:
 
 @CheckpointLoader.register_scheme(prefixes=('http://', 'https://'), force=True)
 def load_from_http(filename: str, map_location: MapLocation = None) -> dict:
-    """Download a checkpoint once, into PyTorch's folder of checkpoints, and read it."""
-    folder = Path(torch.hub.get_dir(), 'checkpoints')
-    path = folder / Path(urlparse(filename).path).name
+    """Download a checkpoint once (see :mod:`mmseg.utils.download`) and read it."""
+    path = cache_folder() / Path(urlparse(filename).path).name
     try:
         if get_rank() == 0 or os.environ.get('LOCAL_RANK') == '0':
-            _download(filename, path)
+            download(filename, path)
     finally:
         barrier()  # a process whose download failed must not leave the others waiting
     if not path.is_file():
         raise CheckpointError(f'{filename} was not downloaded to {path}, as another process of this run reports')
     return load_from_local(str(path), map_location)
-
-
-def _download(url: str, path: Path) -> None:
-    if path.is_file():
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    print_log(f'Downloading {url} to {path}', logger='current')
-    try:
-        torch.hub.download_url_to_file(url, str(path), progress=os.isatty(2))
-    except OSError as error:
-        raise CheckpointError(f'{url} cannot be fetched ({error}). On a machine without a network, download it '
-                              f'elsewhere and put it at {path}') from error
 
 
 @CheckpointLoader.register_scheme(prefixes=('modelzoo://', 'torchvision://'), force=True)

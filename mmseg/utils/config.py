@@ -7,10 +7,13 @@ import linecache
 import os
 import re
 import traceback
+import warnings
 from importlib.util import find_spec
 from pathlib import Path
 
 from mmseg.utils.errors import ConfigError
+from mmseg.utils.model_zoo import successors
+from mmseg.utils.old_config import OLD_KEYS, is_old, losses, translate_file
 
 
 def configs_folder() -> Path:
@@ -32,8 +35,8 @@ def known_configs() -> dict[str, Path]:
 
 def _words(name: str) -> frozenset[str]:
     """The words of a config's name that 0.x and 1.x share, whatever their order: no batch size, no learning rate."""
-    words = re.split(r'[_-]', name.replace('fp16', 'amp'))
-    return frozenset(word for word in words if not re.fullmatch(r'\d{1,2}xb?\d{1,2}|lr[\d.]+(e)?', word))
+    words = re.split(r'[_-]', re.sub(r'_lr\d+e-\d+', '', name.replace('fp16', 'amp')))
+    return frozenset(word for word in words if not re.fullmatch(r'\d{1,2}xb?\d{1,2}|lr[\d.]+', word))
 
 
 def find_config(name: str | os.PathLike) -> Path:
@@ -55,7 +58,11 @@ def find_config(name: str | os.PathLike) -> Path:
     found = [path for title, path in known.items() if f'/{title}'.endswith(f'/{key}')]
     if not found:
         stem = key.rpartition('/')[2]
-        found = [path for title, path in known.items() if _words(title.partition('/')[2]) == _words(stem)]
+        words = _words(stem)
+        found = [path for title, path in known.items() if _words(title.partition('/')[2]) == words]
+        successor = successors(configs_folder()).get(stem)
+        if len(found) != 1 and successor in known:
+            found = [known[successor]]
     if len(found) == 1:
         return found[0]
     raise ConfigError(f'no config {str(name)!r}: {_hint(Path(name), key, found, known)}')
@@ -75,6 +82,8 @@ def _hint(path: Path, key: str, found: list[Path], known: dict[str, Path]) -> st
 def read_config(config, cfg_options: dict | None = None):
     """Read a config from a path, a name (see :func:`find_config`) or a `Config`, and set `cfg_options` in it.
 
+    One of 0.x is translated (see :mod:`mmseg.utils.old_config`); options may have keys of 0.x too.
+
     Args:
         cfg_options: values by dotted key, such as `{'model.backbone.depth': 18}`.
 
@@ -83,17 +92,45 @@ def read_config(config, cfg_options: dict | None = None):
     """
     from mmengine.config import Config
     if isinstance(config, (str, os.PathLike)):
-        cfg = _parse(find_config(config))
+        cfg = parse_config(find_config(config))
     elif isinstance(config, Config):
         cfg = config
     else:
         raise TypeError(f'config must be a path, the name of a config or a Config, found {type(config).__name__}')
-    if cfg_options:
-        try:
-            cfg.merge_from_dict(dict(cfg_options))
-        except (KeyError, TypeError) as error:
-            raise ConfigError(f'{cfg.filename}: cannot set {cfg_options}: {error}') from error
+    of_0x = {key: value for key, value in (cfg_options or {}).items() if key.partition('.')[0] in OLD_KEYS}
+    cfg = _in_words_of_1x(_with_options(cfg, of_0x), of_0x)
+    return _with_options(cfg, {key: value for key, value in (cfg_options or {}).items() if key not in of_0x})
+
+
+def _with_options(cfg, options: dict):
+    try:
+        cfg.merge_from_dict(options)
+    except (KeyError, TypeError) as error:
+        raise ConfigError(f'{cfg.filename}: cannot set {options}: {error}') from error
     return cfg
+
+
+def _in_words_of_1x(cfg, options: dict):
+    """Translate a config of 0.x, with a notice; one of 1.x is returned as it is."""
+    from mmengine.config import Config
+    if not is_old(cfg):
+        return cfg
+    name = cfg.filename or 'a config'
+    translated = translate_file(cfg.to_dict(), cfg.filename, options)
+    warnings.warn('. '.join([f'{name} is a config of 0.x, translated as it is read: `mmseg migrate-config {name} '
+                             'NEW.py` writes it as one of 1.x', *losses(cfg)]), stacklevel=4)
+    return Config(translated, filename=cfg.filename)
+
+
+def require_model(cfg) -> None:
+    """Check that a config describes a model.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    if not isinstance(cfg.get('model'), dict) or 'type' not in cfg.model:
+        raise ConfigError(f'{cfg.filename or "the config"} is not the config of a model: it has no '
+                          "model=dict(type='EncoderDecoder', …)")
 
 
 def take_package_names() -> None:
@@ -111,8 +148,15 @@ def take_package_names() -> None:
     Config.fromfile = staticmethod(fromfile)
 
 
-def _parse(path: Path):
+def parse_config(path: Path):
+    """Read a config file as it stands.
+
+    Raises:
+        ConfigError: it is none; the message says which file, which line and why.
+    """
     from mmengine.config import Config
+    if path.suffix not in ('.py', '.json', '.yaml', '.yml'):
+        raise ConfigError(f'{path} is not a config: expected a .py, .json or .yaml file')
     try:
         cfg = Config.fromfile(str(path), import_custom_modules=False)
         _import_custom_modules(cfg.get('custom_imports') or {})
@@ -138,6 +182,8 @@ def _import_custom_modules(custom_imports: dict) -> None:
 
 def _explain(error: Exception, path: Path) -> str | None:
     """Say in which file and line reading `path` failed; None where the fault lies outside of the config files."""
+    if path.suffix != '.py' and isinstance(error, (ValueError, AttributeError)) or type(error).__module__[:4] == 'yaml':
+        return f'{path}: cannot be read as {path.suffix[1:].upper()}: {error}'
     # Every step of mmengine that reads a file calls it `filename`; the last that exists is the base at fault.
     frames = list(traceback.walk_tb(error.__traceback__))
     files = [str(path), *(frame.f_locals.get('filename') for frame, _ in frames)]
@@ -150,10 +196,20 @@ def _explain(error: Exception, path: Path) -> str | None:
     if inside:
         return _at(*inside[-1], f'{type(error).__name__}: {error}')
     if isinstance(error, FileNotFoundError):
-        return f'{files[-1]}: a base that it names does not exist: {error.filename or error}'
+        return f'{files[-1]}: a base that it names does not exist: {error.filename or error}{_successor_of(error)}'
     if isinstance(error, (KeyError, ImportError)):
         return f'{files[-1]}: {error.args[0] if error.args else error}'
     return None
+
+
+def _successor_of(error: FileNotFoundError) -> str:
+    """Say which config has taken the place of a base of 0.x that is not there."""
+    missing = re.search(r'[\w./-]+\.py', str(error.filename or error))
+    try:
+        found = find_config(Path(missing[0]).name) if missing else None
+    except ConfigError:
+        found = None
+    return f'; its successor is {found}' if found else ''
 
 
 def _at(file: str, line: int | None, what: str) -> str:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from mmseg.registry import MODELS
 from mmseg.utils.checkpoint import CheckpointError, read_checkpoint, weights_of, write_checkpoint
+from mmseg.utils.torchscript import is_torchscript, read_torchscript
 from mmseg.utils.weight_layout import Layout, Shapes, Weights
 
 
@@ -42,13 +43,15 @@ def convert_file(source: str | os.PathLike, destination: str | os.PathLike, layo
 
 
 def read_weights(path: str | os.PathLike) -> Weights:
-    """Read tensors by name from a checkpoint of PyTorch, `.safetensors` or `.npz`; nothing of the file is run."""
+    """Read tensors by name from PyTorch's checkpoints, TorchScript, `.safetensors` or `.npz`; nothing of it is run."""
     if Path(path).suffix == '.npz' and Path(path).is_file():
         return _read_npz(path)
+    if is_torchscript(path):
+        return read_torchscript(path)
     checkpoint = read_checkpoint(path)
     state = checkpoint.get('state_dict', checkpoint)
     if not isinstance(state, dict) or not all(isinstance(key, str) and isinstance(state[key], Tensor) for key in state):
-        raise CheckpointError(f'{path} holds no weights by name, but {_listed([str(key) for key in checkpoint])}')
+        raise CheckpointError(f'{path} holds no weights by name, but {listed([str(key) for key in checkpoint])}')
     return dict(weights_of(checkpoint))
 
 
@@ -67,17 +70,21 @@ def convert(weights: Weights, layout: Layout, name: str = 'the file') -> Convert
         CheckpointError: some are not known, do not fit, or are missing; the message names them.
     """
     left_out = [key for key in weights if any(re.match(pattern, key) for pattern in layout.left_out)]
-    original = _renamed([key for key in weights if key not in left_out], layout, name)
-    adapted = {new: weights[old] for new, old in original.items()}
+    original = _renamed({key: weights[key] for key in weights if key not in left_out}, layout, name)
+    adapted = _joined({new: weights[old] for new, old in original.items()}, name)
     target = layout.target(adapted)
-    shapes = _shapes_of(target)
-    unknown = [old for new, old in original.items() if new not in shapes]
+    try:
+        shapes = _shapes_of(target)
+    except ValueError as error:  # of numbers that were read off weights of another origin
+        raise CheckpointError(f'{name} does not hold the weights of {layout.origin}: {error}') from error
+    unknown = [old for new, old in original.items() if new.partition('#')[0] not in shapes]
     if layout.adapt is not None and not unknown:
         adapted = layout.adapt(adapted, shapes)
-    missing = [key for key in shapes if key not in adapted and not key.endswith('num_batches_tracked')]
+    missing = [key for key in shapes if key not in adapted and not key.endswith('num_batches_tracked')
+               and not any(re.match(pattern, key) for pattern in layout.not_there)]
     misfits = [f'{original.get(key, key)} {list(value.shape)} for {list(shapes[key])} of {key}'
                for key, value in adapted.items() if key in shapes and tuple(value.shape) != shapes[key]]
-    problems = [f'{len(keys)} {what}: {_listed(keys)}' for keys, what in (
+    problems = [f'{len(keys)} {what}: {listed(keys)}' for keys, what in (
         (unknown, 'of its weights are not known'), (missing, 'are missing'), (misfits, 'have another shape')) if keys]
     if problems:
         raise CheckpointError(f'{name} does not hold the weights of {layout.origin}, of which a {target["type"]} is '
@@ -85,12 +92,13 @@ def convert(weights: Weights, layout: Layout, name: str = 'the file') -> Convert
     return Converted({key: value.contiguous() for key, value in adapted.items()}, target, left_out)
 
 
-def _renamed(keys: Sequence[str], layout: Layout, name: str) -> dict[str, str]:
+def _renamed(weights: Weights, layout: Layout, name: str) -> dict[str, str]:
     """Map the new keys to those of the file."""
+    renames = layout.renames(weights) if callable(layout.renames) else layout.renames
     original = {}
-    for key in keys:
+    for key in weights:
         new = key
-        for pattern, replacement in layout.renames:
+        for pattern, replacement in renames:
             new = re.sub(pattern, replacement, new)
         if new in original:
             raise CheckpointError(f'{name} does not hold the weights of {layout.origin}: {original[new]} and {key} '
@@ -99,13 +107,26 @@ def _renamed(keys: Sequence[str], layout: Layout, name: str) -> dict[str, str]:
     return original
 
 
+def _joined(weights: Weights, name: str) -> Weights:
+    """Put `KEY#0`, `KEY#1`, … together, one behind the other, as the one weight `KEY`."""
+    parts = {}
+    for key in sorted(weights, key=lambda key: int(key.partition('#')[2] or 0)):
+        parts.setdefault(key.partition('#')[0], []).append(weights[key])
+    for key, tensors in parts.items():
+        shapes = [list(tensor.shape) for tensor in tensors]
+        if len(shapes) > 1 and not (all(shapes) and all(shape[1:] == shapes[0][1:] for shape in shapes)):
+            raise CheckpointError(f'{name} has parts of {key} that cannot be joined, of the shapes {shapes}')
+    return {key: torch.cat(tensors) if len(tensors) > 1 else tensors[0] for key, tensors in parts.items()}
+
+
 def _shapes_of(config: dict) -> Shapes:
     with torch.device('meta'):
         module = MODELS.build(config)
     return {key: tuple(value.shape) for key, value in module.state_dict().items()}
 
 
-def _listed(keys: Sequence[str], most: int = 20) -> str:
+def listed(keys: Sequence[str], most: int = 20) -> str:
+    """Name the first keys, and say how many more there are."""
     return ', '.join(keys[:most]) + (f' and {len(keys) - most} more' if len(keys) > most else '')
 
 
@@ -119,3 +140,13 @@ def zero_padded(weight: Tensor, shape: Sequence[int]) -> Tensor:
         return weight
     borders = [(n // 2, n - n // 2) if dim >= 2 else (0, n) for dim, n in enumerate(more)]
     return F.pad(weight, [n for pair in reversed(borders) for n in pair])
+
+
+def with_new_norms(weights: Weights, shapes: Shapes, pattern: str) -> Weights:
+    """Add the norms, of names that begin as `pattern`, that a file lacks since a classifier has none there.
+
+    They leave their channels as they are, which is also how they start without a file.
+    """
+    new = {key: torch.full(shape, float(key.endswith('.weight'))) for key, shape in shapes.items()
+           if re.match(pattern, key)}
+    return {**new, **weights}

@@ -6,6 +6,7 @@ first. Labels have to come out as the ids that the file holds: a palette file gi
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 
 import mmcv
 import numpy as np
@@ -138,12 +139,20 @@ def _is_palette_png(content: bytes) -> bool:
     return content[25] == 3
 
 
-def decode_labels(content: bytes, path: str, backend: str = 'pillow') -> np.ndarray:
+def decode_labels(content: bytes, path: str, backend: str = 'pillow',
+                  colors: Mapping[tuple[int, int, int], int] | None = None) -> np.ndarray:
     """Decode a label map: (H, W), integers of the type that the file holds; a palette file gives its indices.
 
+    Args:
+        content, path, backend: as those of :func:`decode_image`.
+        colors: label of each RGB colour, where files are painted in colours; grey files are then colours too.
+
     Raises:
-        InputError: besides what :func:`decode_image` refuses, a file of several bands, or of fractions.
+        InputError: besides what :func:`decode_image` refuses, a file of several bands, or of fractions; or colours
+            that are none of `colors`.
     """
+    if colors is not None:
+        return labels_of_colors(decode_image(content, path, 'color_ignore_orientation')[..., ::-1], colors, path)
     kind = _check_whole(content, path)
     if kind == 'PNG' and backend in ('cv2', 'pillow'):
         # OpenCV is the quicker reader of plain grey, but turns palette indices into colours.
@@ -158,6 +167,34 @@ def decode_labels(content: bytes, path: str, backend: str = 'pillow') -> np.ndar
     return _as_integers(label, path)
 
 
+def _packed(colors: np.ndarray) -> np.ndarray:
+    """(…, 3) RGB -> (…) int32: the colour as one number."""
+    red, green, blue = np.moveaxis(colors.astype(np.int32), -1, 0)
+    return red << 16 | green << 8 | blue
+
+
+def labels_of_colors(picture: np.ndarray, colors: Mapping[tuple[int, int, int], int], path: str) -> np.ndarray:
+    """Turn a picture of colours, (H, W, 3) uint8 in RGB, into label numbers (H, W).
+
+    Raises:
+        InputError: it has colours without a label.
+    """
+    codes = _packed(np.array(list(colors)))
+    order = np.argsort(codes)
+    codes, labels = codes[order], np.array(list(colors.values()))[order]
+    pixels = _packed(picture)
+    places = np.searchsorted(codes, pixels).clip(max=len(codes) - 1)
+    strange = codes[places] != pixels
+    if strange.any():
+        unique, counts = np.unique(pixels[strange], return_counts=True)
+        most = ', '.join(f'{(code >> 16, code >> 8 & 255, code & 255)} ({count} pixels)' for code, count
+                         in sorted(zip(unique.tolist(), counts.tolist()), key=lambda pair: -pair[1])[:4])
+        raise InputError(f'{path}: found {len(unique)} RGB colours that belong to no class, the most frequent {most}, '
+                         f'expected {", ".join(map(str, list(colors)[:4]))} …: give each colour a class, and save '
+                         'masks without smoothing and not as JPEG')
+    return labels.astype(np.promote_types(np.uint8, np.min_scalar_type(labels.max())))[places]
+
+
 def _describe_bands(label: np.ndarray, path: str) -> str:
     shape = ' x '.join(map(str, label.shape))
     if label.ndim != 3 or label.shape[-1] not in (3, 4):
@@ -170,7 +207,8 @@ def _describe_bands(label: np.ndarray, path: str) -> str:
     most = ', '.join(f'({", ".join(map(str, colour))})' for colour in unique[np.argsort(-counts)[:6]].tolist())
     return (f'{path}: found a picture of {len(unique)} RGB colours ({shape}), the most frequent {most}, expected a '
             'label map with one id for each pixel: turn colours into ids with a converter of '
-            'tools/dataset_converters, or save the file with a palette')
+            'tools/dataset_converters, save the file with a palette, or use FolderDataset with these colours as '
+            'palette')
 
 
 def _as_integers(label: np.ndarray, path: str) -> np.ndarray:

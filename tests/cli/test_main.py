@@ -12,7 +12,16 @@ from mmseg.utils.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = {'train.py': 'train', 'test.py': 'test', 'print_config.py': 'print-config', 'benchmark.py': 'benchmark',
-         'get_flops.py': 'get-flops'}
+         'get_flops.py': 'get-flops', 'doctor.py': 'doctor', 'benchmark_loader.py': 'benchmark-loader',
+         'browse_dataset.py': 'browse', 'analysis_tools/browse_dataset.py': 'browse',
+         'misc/browse_dataset.py': 'browse',
+         'migrate_config.py': 'migrate-config', 'publish_model.py': 'publish-model',
+         'misc/publish_model.py': 'publish-model', 'confusion_matrix.py': 'confusion-matrix',
+         'analysis_tools/confusion_matrix.py': 'confusion-matrix', 'visualization_cam.py': 'visualization-cam',
+         'analysis_tools/visualization_cam.py': 'visualization-cam', 'feature_maps.py': 'feature-maps',
+         'analysis_tools/feature_maps.py': 'feature-maps', 'model_ensemble.py': 'model-ensemble',
+         'analysis_tools/get_flops.py': 'get-flops', 'analysis_tools/benchmark.py': 'benchmark',
+         'misc/print_config.py': 'print-config'}
 
 
 def run_python(*args, **env):

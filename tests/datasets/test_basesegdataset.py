@@ -43,7 +43,7 @@ def test_a_folder_is_listed_in_the_order_of_file_names(root, touch):
     assert stems(data_set, 'seg_map_path', 'labels') == stems(data_set)
     assert data_set.get_data_info(1) == dict(
         img_path=f'{root}/images/a.jpg', seg_map_path=f'{root}/labels/a.png', label_map=None, reduce_zero_label=False,
-        seg_fields=[], sample_idx=1)
+        ignore_index=255, seg_fields=[], sample_idx=1)
 
 
 def test_a_split_file_keeps_its_order(root):
@@ -309,4 +309,4 @@ def test_change_detection_takes_the_same_arguments_and_one_suffix_more(root, tou
                      metainfo=dict(classes=('same', 'changed')), indices=1)
     assert data_set.get_data_info(0) == dict(
         img_path=f'{root}/images/a-1.jpg', img_path2=f'{root}/later/a-1.tif', seg_map_path=f'{root}/labels/a-1.png',
-        label_map=None, reduce_zero_label=False, seg_fields=[], sample_idx=0)
+        label_map=None, reduce_zero_label=False, ignore_index=255, seg_fields=[], sample_idx=0)

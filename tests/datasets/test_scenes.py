@@ -162,8 +162,8 @@ def test_a_test_needs_no_masks(own):
 @pytest.mark.parametrize(('harm', 'error', 'message'), [
     (lambda own: (own / 'masks/train/a.png').unlink(), FileNotFoundError,
      "1 of 3 images have no file in '.*masks/train', 'a' first"),
-    (lambda own: Image.new('RGB', (2, 2)).save(own / 'masks/train/a.png'), ValueError,
-     'has 3 channels: expected one, the number of the class'),
+    (lambda own: Image.new('RGB', (2, 2), 'red').save(own / 'masks/train/a.png'), ValueError,
+     r'a\.png: found 1 RGB colours that belong to no class, the most frequent \(255, 0, 0\) \(4 pixels\), expected'),
     (lambda own: Image.fromarray(np.full((2, 2), 9, np.uint8)).save(own / 'masks/train/a.png'), ValueError,
      r'holds \[9\], but there are 2 classes: expected 0 to 1, or 255'),
     (lambda own: Image.new('RGB', (2, 2)).save(own / 'images/train/a.bmp'), ValueError,

@@ -216,7 +216,7 @@ def test_a_download_is_kept(server, tmp_path, monkeypatch):
     folder, address = server
     monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'cache'))
     trained, model = Network(), Network()
-    file = folder / 'weights-12345678.pth'
+    file = folder / 'weights.pth'
     save(trained.state_dict(), file)
     load_weights(model, f'{address}/{file.name}')
     file.unlink()

@@ -1,4 +1,4 @@
-# PASCAL VOC 2012 for SAN: tested without the background, 20 classes. The crops to train on stay at 512 x 512, as
+# PASCAL VOC 2012 for SAN: without the background, 20 classes. The crops to train on stay at 512 x 512, as
 # published: the model pads them to 640 x 640.
 _base_ = './pascal_voc12_aug.py'
 crop_size = (640, 640)
@@ -14,5 +14,7 @@ test_pipeline = [
     dict(type='LoadAnnotations'),
     dict(type='PackSegInputs')
 ]
+train_dataloader = dict(
+    dataset=dict(datasets=[dict(dataset, metainfo=metainfo) for dataset in _base_.train_dataloader.dataset.datasets]))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline, metainfo=metainfo))
 test_dataloader = val_dataloader

@@ -14,5 +14,7 @@ __getattr__, __dir__, __all__ = lazy_exports(__name__, {
     'loading': ['InferencerLoader', 'LoadAnnotations', 'LoadDepthAnnotation', 'LoadImageFromFile',
         'LoadImageFromNDArray'],
     'mix': ['RandomCutOut', 'RandomDepthMix', 'RandomMosaic'],
-    'remote_sensing': ['ConcatCDInput', 'LoadMultipleRSImageFromFile', 'LoadSingleRSImageFromFile'],
+    'multi_label': ['LoadMultiLabelAnnotations', 'PackMultiLabelInputs'],
+    'remote_sensing': ['ConcatCDInput', 'LoadImageFromNpyFile', 'LoadMultipleRSImageFromFile',
+        'LoadSingleRSImageFromFile'],
 })

@@ -3,10 +3,10 @@ from __future__ import annotations
 
 import copy
 import inspect
-import random
 from collections.abc import Mapping
 
 import cv2
+import numpy as np
 
 from mmseg.registry import TRANSFORMS
 
@@ -19,8 +19,8 @@ _KEYS = {'img': 'image', 'gt_seg_map': 'mask'}
 class Albu(Transform):
     """Apply transforms of Albumentations, given as `dict(type='RandomBrightnessContrast', p=0.5)`.
 
-    They see the image as RGB. Where they have random numbers of their own, these follow Python's generator, which
-    differs between the worker processes and repeats with their seed.
+    They see the image as RGB. Where they have random numbers of their own, these follow NumPy's generator as all our
+    transforms do: it differs between the worker processes and repeats with their seed.
 
     Args:
         transforms: their configs; `transforms` inside them are built too.
@@ -66,7 +66,7 @@ class Albu(Transform):
         named = self.mapper({key: results[key] for key in self.keymap_to_albu if key in results}, self.keymap_to_albu)
         named['image'] = cv2.cvtColor(named['image'], cv2.COLOR_BGR2RGB)
         if hasattr(self.aug, 'set_random_seed'):
-            self.aug.set_random_seed(random.getrandbits(32))
+            self.aug.set_random_seed(int(np.random.randint(2**32, dtype=np.uint32)))
         results.update(self.mapper(self.aug(**named), self.keymap_back))
         results['img'] = cv2.cvtColor(results['img'], cv2.COLOR_RGB2BGR)
         results['img_shape'] = results['img'].shape[:2]

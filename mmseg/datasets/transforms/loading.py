@@ -17,7 +17,7 @@ from mmseg.utils.io import datafrombytes
 from .base import Transform
 
 
-def _list_label(results: dict, key: str, array: np.ndarray) -> None:
+def list_label(results: dict, key: str, array: np.ndarray) -> None:
     """Put labels into the results and into the list of what goes along with the image."""
     results[key] = array
     fields = results.setdefault('seg_fields', [])
@@ -119,7 +119,8 @@ class LoadAnnotations(mmcv.transforms.LoadAnnotations):
     """Load the labels `seg_map_path` as `gt_seg_map`, (H, W), and list them in `seg_fields`.
 
     They keep the type of the file, so 16-bit labels with more than 255 classes stay exact. `label_map`,
-    `reduce_zero_label` and, if there, `ignore_index` of the results tell how to number them.
+    `reduce_zero_label` and, if there, `ignore_index` of the results tell how to number them; `label_colors` are those
+    of labels that are painted in colours.
 
     Args:
         reduce_zero_label: label 0 means ignored, and the others move down by one; by default as the data set says.
@@ -146,13 +147,14 @@ class LoadAnnotations(mmcv.transforms.LoadAnnotations):
 
     def _load_seg_map(self, results: dict) -> None:
         path = results['seg_map_path']
-        label = decode_labels(read_file(path, self.backend_args), path, self.imdecode_backend)
+        content = read_file(path, self.backend_args)
+        label = decode_labels(content, path, self.imdecode_backend, results.get('label_colors'))
         shape = results.get('ori_shape')
         if shape is not None and tuple(shape) != label.shape:
             raise InputError(f'{path}: found labels of {label.shape[0]} x {label.shape[1]} pixels for '
                              f'{results.get("img_path")} of {shape[0]} x {shape[1]} (height x width), expected equal '
                              'sizes: make the labels anew, or correct the suffixes if they belong to other images')
-        _list_label(results, 'gt_seg_map', renumber(label, self._reduces_zero_label(results), results.get('label_map'),
+        list_label(results, 'gt_seg_map', renumber(label, self._reduces_zero_label(results), results.get('label_map'),
                                                     results.get('ignore_index', 255)))
 
     def __repr__(self) -> str:
@@ -186,5 +188,5 @@ class LoadDepthAnnotation(Transform):
         else:
             depth = datafrombytes(content, self.decode_backend)
         depth = depth.astype(np.float32) if self.to_float32 else depth
-        _list_label(results, 'gt_depth_map', depth * self.depth_rescale_factor)
+        list_label(results, 'gt_depth_map', depth * self.depth_rescale_factor)
         return results

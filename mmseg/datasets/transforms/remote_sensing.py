@@ -1,15 +1,18 @@
 """Pictures of the earth: many bands, any type, two dates."""
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from importlib.util import find_spec
 
 import numpy as np
 
 from mmseg.registry import TRANSFORMS
+from mmseg.utils.errors import InputError
 from mmseg.utils.imread import decode_image, file_kind, read_file
 
 from .base import Transform, check
+from .loading import LoadImageFromFile
 
 
 def read_bands(path: str) -> np.ndarray:
@@ -71,6 +74,26 @@ class LoadMultipleRSImageFromFile(LoadSingleRSImageFromFile):
               'two pictures of equal size and bands')
         results['img2'] = second.astype(np.float32) if self.to_float32 else second
         return results
+
+
+@TRANSFORMS.register_module()
+class LoadImageFromNpyFile(LoadImageFromFile):
+    """Load an array that NumPy saved (`.npy`), (H, W) or (H, W, C), as `img`. Colour and reader do not count here."""
+
+    def transform(self, results: dict) -> dict | None:
+        path = results['img_path']
+        try:
+            content = read_file(path, self.backend_args, self.file_client_args)
+            image = np.load(io.BytesIO(content), allow_pickle=False)
+            if image.ndim not in (2, 3):
+                raise ValueError(f'an array of shape {image.shape}')
+        except (OSError, ValueError, EOFError) as error:
+            if self.ignore_empty:
+                return None
+            if isinstance(error, FileNotFoundError):
+                raise
+            raise InputError(f'{path}: found {error}, expected an array of height x width x bands in .npy') from error
+        return self._put(results, image)
 
 
 @TRANSFORMS.register_module()

@@ -1,0 +1,8 @@
+"""Measure speed and memory: see `python tools/analysis_tools/benchmark.py --help`."""
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+if __name__ == '__main__':
+    from mmseg.cli import main
+    sys.exit(main(['benchmark', *sys.argv[1:]]))

@@ -1,0 +1,8 @@
+"""Draw what the network will see of a data set: see `python tools/analysis_tools/browse_dataset.py --help`."""
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+if __name__ == '__main__':
+    from mmseg.cli import main
+    sys.exit(main(['browse', *sys.argv[1:]]))
