@@ -41,11 +41,11 @@ def check_instances(instances: Sequence[InstanceData], batch_data_samples: Sampl
     Raises:
         ValueError: some are not; the message lists them with their numbers of pixels.
     """
-    for instance, sample in zip(instances, batch_data_samples):
-        wrong = (instance.labels < 0) | (instance.labels >= num_classes)
-        if wrong.any():
-            label = sample.gt_sem_seg.data
-            raise wrong_labels(label[torch.isin(label, instance.labels[wrong])], num_classes, ignore_index)
+    classes = torch.cat([instance.labels for instance in instances])
+    wrong = classes[(classes < 0) | (classes >= num_classes)]
+    if len(wrong):
+        label = torch.cat([sample.gt_sem_seg.data.flatten() for sample in batch_data_samples])
+        raise wrong_labels(label[torch.isin(label, wrong)], num_classes, ignore_index)
 
 
 def _values(label: torch.Tensor) -> torch.Tensor:
