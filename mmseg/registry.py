@@ -12,6 +12,12 @@ from mmengine import registry as mmengine_registry
 
 # Packages whose parts `mmseg` brings along: `mmdet.X` in a config means our X wherever we have one.
 ABSORBED_SCOPES = ('mmdet', 'mmpretrain', 'mmcls')
+# Names that mean something else there than here: under which name we have what they mean there.
+NAMES_ELSEWHERE = {
+    'mmdet.CrossEntropyLoss': 'MaskCrossEntropyLoss',
+    'mmdet.DiceLoss': 'MaskDiceLoss',
+    'mmdet.FocalLoss': 'MaskFocalLoss',
+}
 
 
 class UnknownTypeError(KeyError):
@@ -63,6 +69,7 @@ class Registry(mmengine_registry.Registry):
             UnknownTypeError: nothing of that name is known; the message names the nearest.
         """
         scope, name = self.split_scope_key(key)
+        name = NAMES_ELSEWHERE.get(key, name)
         ours = scope in (None, self.scope, *ABSORBED_SCOPES)
         if ours and (name in self._module_dict or self._import_definition(name)):
             return self._module_dict[name]

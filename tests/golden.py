@@ -18,7 +18,7 @@ from torch import nn
 
 ROOT = Path(__file__).resolve().parents[1]
 # Folders of configs whose networks are still to come.
-NOT_YET = frozenset(['mask2former', 'maskformer', 'san'])
+NOT_YET = frozenset()
 
 
 @cache

@@ -52,9 +52,10 @@ def logits_to_labels(logits: torch.Tensor, geometry: Geometry, threshold: float 
     """Label each pixel of the original image: (C, h, w) -> (1, H, W), int64.
 
     The result equals `restore_logits(...).argmax(0)`, up to ties within rounding, but never holds all classes at full
-    size. A single channel is the logit of class 1: it is compared with `threshold` after the sigmoid.
+    size. A single channel is the logit of class 1: it is compared with `threshold` after the sigmoid. So is each of
+    several where a threshold is given: a pixel may have several classes, and the result is (C, H, W), 0 or 1.
     """
-    if logits.shape[0] == 1:
+    if logits.shape[0] == 1 or threshold is not None:
         return (restore_logits(logits, geometry).sigmoid() > threshold).long()
     left, right, top, bottom = geometry.padding
     height, width = geometry.input_size
@@ -81,6 +82,6 @@ def _label_by_classes(logits: torch.Tensor, geometry: Geometry) -> torch.Tensor:
 
 def average_views(views: Sequence[torch.Tensor], threshold: float | None = None) -> torch.Tensor:
     """Label pixels by the mean probability over views: several (C, H, W) logits -> (1, H, W) as above."""
-    single = views[0].shape[0] == 1
-    mean = sum(view.sigmoid() if single else view.softmax(0) for view in views) / len(views)
-    return (mean > threshold).long() if single else mean.argmax(0, keepdim=True)
+    alone = views[0].shape[0] == 1 or threshold is not None
+    mean = sum(view.sigmoid() if alone else view.softmax(0) for view in views) / len(views)
+    return (mean > threshold).long() if alone else mean.argmax(0, keepdim=True)

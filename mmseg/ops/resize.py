@@ -20,12 +20,30 @@ def resize(input: torch.Tensor,
     on each other; `warning` tells so.
     """
     if size is not None:
-        size = tuple(int(side) for side in size) if isinstance(size, Sequence) else int(size)
-        if tuple(input.shape[2:]) == size:
+        source = tuple(input.shape[2:])
+        size = tuple(map(_side, size)) if isinstance(size, Sequence) else _side(size)
+        if _same(source, size):
             return input
-        if warning and align_corners and isinstance(size, tuple):
-            _warn_unaligned(tuple(input.shape[2:]), size)
+        if warning and align_corners and isinstance(size, tuple) and not any(map(_is_open, source + size)):
+            _warn_unaligned(source, size)
     return F.interpolate(input, size, scale_factor, mode, align_corners)
+
+
+def _is_open(side: int | torch.SymInt | torch.Tensor) -> bool:
+    """Whether an export leaves a side open: it then stands for numbers that come later."""
+    return isinstance(side, torch.SymInt) or torch.jit.is_tracing() and isinstance(side, torch.Tensor)
+
+
+def _side(side: int | torch.SymInt | torch.Tensor) -> int | torch.SymInt | torch.Tensor:
+    return side if _is_open(side) else int(side)
+
+
+def _same(source: tuple, size: tuple | int) -> bool:
+    """Whether two sizes are equal; of open ones, whether they are whatever comes."""
+    if isinstance(size, tuple) and len(size) == len(source) and any(isinstance(s, torch.SymInt) for s in source + size):
+        from torch.fx.experimental.symbolic_shapes import statically_known_true
+        return all(statically_known_true(a == b) for a, b in zip(source, size))
+    return source == size
 
 
 def _warn_unaligned(source: tuple[int, ...], target: tuple[int, ...]) -> None:

@@ -19,6 +19,9 @@ NOT_YET = frozenset()
 # Registered by these packages, but no backbone or head by themselves.
 PARTS = frozenset(['DeconvModule', 'InterpConv', 'KernelUpdateHead', 'KernelUpdator'])
 
+# Tested in files of their own: they need another package or texts, or give depths.
+ELSEWHERE = frozenset(['SideAdapterCLIPHead', 'TIMMBackbone', 'VPD', 'VPDDepthHead'])
+
 # Parameters that cannot change the logits: neither a softmax over all places nor the normalisation of a batch sees what
 # is added to all of it.
 INERT = ('conv_mask.bias', 'key_conv.bias', '_CEBlock.gap.1.bias')
@@ -82,6 +85,16 @@ _ONE = dict(_BASE, in_channels=16, in_index=3)
 _TWO = dict(_BASE, in_channels=[12, 16], in_index=[2, 3])
 _OF_VIT = dict(_BASE, in_channels=(8, 8, 8, 8), in_index=(0, 1, 2, 3))
 _ALL = dict(_BASE, in_channels=CHANNELS, in_index=[0, 1, 2, 3])
+_MASK_ATTENTION = dict(embed_dims=8, num_heads=2)
+_MASK_FFN = dict(embed_dims=8, feedforward_channels=16, act_cfg=dict(type='ReLU', inplace=True))
+_MASKS = dict(
+    in_channels=CHANNELS, feat_channels=8, out_channels=8, num_classes=5, num_queries=7,
+    positional_encoding=dict(num_feats=4, normalize=True),
+    transformer_decoder=dict(num_layers=3, layer_cfg=dict(
+        self_attn_cfg=_MASK_ATTENTION, cross_attn_cfg=_MASK_ATTENTION, ffn_cfg=_MASK_FFN)),
+    train_cfg=dict(num_points=100, assigner=dict(type='HungarianAssigner', match_costs=[
+        dict(type='ClassificationCost'), dict(type='CrossEntropyLossCost', weight=5.0),
+        dict(type='DiceCost', weight=5.0, pred_act=True, eps=1.0)])))
 HEADS = {
     'ANNHead': dict(_TWO, project_channels=4, query_scales=(1, 2), key_pool_scales=(1, 2)),
     'APCHead': dict(_ONE, pool_scales=(1, 2, 3)),
@@ -109,6 +122,12 @@ HEADS = {
     'LRASPPHead': dict(_BASE, in_channels=[4, 8, 16], in_index=[0, 1, 3], input_transform='multiple_select',
                        branch_channels=(3, 6)),
     'LightHamHead': dict(_TWO, ham_channels=8, ham_kwargs=dict(MD_R=4)),
+    'Mask2FormerHead': dict(_MASKS, pixel_decoder=dict(
+        type='mmdet.MSDeformAttnPixelDecoder', norm_cfg=dict(type='GN', num_groups=2),
+        positional_encoding=dict(num_feats=4, normalize=True), encoder=dict(num_layers=2, layer_cfg=dict(
+            self_attn_cfg=dict(_MASK_ATTENTION, num_levels=3, num_points=2, dropout=0.), ffn_cfg=_MASK_FFN)))),
+    'MaskFormerHead': dict(_MASKS, pixel_decoder=dict(
+        type='mmdet.PixelDecoder', norm_cfg=dict(type='GN', num_groups=2))),
     'NLHead': _ONE,
     'OCRHead': dict(_ONE, ocr_channels=4),
     'PIDHead': dict(_ONE, in_index=-1, loss_decode=[_CE, _HARDEST, dict(type='BoundaryLoss'), _HARDEST]),
@@ -122,6 +141,8 @@ HEADS = {
     'SegmenterMaskTransformerHead': dict(_ONE, norm_cfg=dict(type='LN'), embed_dims=8, num_layers=1, num_heads=2),
     'UPerHead': dict(_ALL, pool_scales=(1, 2)),
 }
+# Heads that learn by masks of classes: losses of their own, in which no pixels are mined.
+OF_MASKS = ('Mask2FormerHead', 'MaskFormerHead')
 # What a head stands on, where it does not take any features of four strides.
 STANDS_ON = {
     'DDRHead': dict(type='DDRNet', **BACKBONES['DDRNet']),
@@ -160,4 +181,4 @@ def registered(package_name: str) -> tuple[set[str], set[str]]:
         except ModuleNotFoundError:
             missing.add(name)
     known = {name for name, cls in MODELS.module_dict.items() if cls.__module__.startswith(f'{package_name}.')}
-    return known - PARTS, missing - PARTS
+    return known - PARTS - ELSEWHERE, missing - PARTS - ELSEWHERE

@@ -59,7 +59,8 @@ def test_compiles_as_one_graph():
 
 
 @pytest.mark.parametrize(('shapes', 'message'), [
-    ([(3, 4), (2, 2)], 'have 16 places, found 21'), ([(3, 4), (3, 3)], '2 maps need places in each, found places in 3')])
+    ([(3, 4), (2, 2)], 'have 16 places, found 21'),
+    ([(3, 4), (3, 3)], '2 maps need places in each, found places in 3')])
 def test_maps_that_do_not_fit_are_named(shapes, message):
     with pytest.raises(ValueError, match=message):
         value, locations, weights = arguments()

@@ -24,7 +24,9 @@ __getattr__, __dir__, __all__ = lazy_exports(__name__, {
     'resnext': ['ResNeXt'],
     'stdc': ['STDCContextPathNet', 'STDCNet'],
     'swin': ['SwinTransformer'],
+    'timm_backbone': ['TIMMBackbone'],
     'twins': ['PCPVT', 'SVT'],
     'unet': ['DeconvModule', 'InterpConv', 'UNet'],
     'vit': ['VisionTransformer'],
+    'vpd': ['VPD'],
 })

@@ -155,6 +155,13 @@ class ConditionalPositionEncoding(BaseModule):
         return nchw_to_nlc(encoded + feature if self.stride == 1 else encoded)
 
 
+def _check_stages(depths: Sequence[int], **per_stage: Sequence[int]) -> None:
+    for name, values in per_stage.items():
+        if len(values) < len(depths):
+            raise ValueError(f'{name} needs a number for each of {len(depths)} stages, whose depths are '
+                             f'{list(depths)}: found {list(values)}')
+
+
 @MODELS.register_module()
 class PCPVT(TransformerBackbone):
     """Pyramid Vision Transformer with conditional position encoding; returns the features of `out_indices`.
@@ -183,6 +190,8 @@ class PCPVT(TransformerBackbone):
                  norm_after_stage: bool = False, pretrained: str | None = None,
                  init_cfg: dict | list | None = None):
         super().__init__(choose_init_cfg(pretrained, init_cfg))
+        _check_stages(depths, embed_dims=embed_dims, patch_sizes=patch_sizes, strides=strides, num_heads=num_heads,
+                      mlp_ratios=mlp_ratios, sr_ratios=sr_ratios)
         self.depths = depths
         self.out_indices = tuple(i for i in out_indices if i < len(depths))
         self.norm_after_stage = norm_after_stage
@@ -245,6 +254,7 @@ class SVT(PCPVT):
                  depths: Sequence[int] = (4, 4, 4), sr_ratios: Sequence[int] = (4, 2, 1),
                  windiow_sizes: Sequence[int] = (7, 7, 7), norm_after_stage: bool = True,
                  pretrained: str | None = None, init_cfg: dict | list | None = None):
+        _check_stages(depths, windiow_sizes=windiow_sizes)
         self.windiow_sizes = windiow_sizes  # before the layers, which need them
         super().__init__(in_channels, embed_dims, patch_sizes, strides, num_heads, mlp_ratios, out_indices, qkv_bias,
                          drop_rate, attn_drop_rate, drop_path_rate, norm_cfg, depths, sr_ratios, norm_after_stage,

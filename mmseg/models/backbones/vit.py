@@ -11,7 +11,7 @@ from torch import nn
 
 from mmseg.models.utils import nlc_to_nchw
 from mmseg.models.utils.attention import FFN, MultiheadAttention, drop_path, drop_path_rates
-from mmseg.models.utils.backbone_options import checkpointed, choose_init_cfg
+from mmseg.models.utils.backbone_options import checkpointed, choose_init_cfg, freeze_but
 from mmseg.models.utils.embed import PatchEmbed
 from mmseg.models.utils.position_embedding import fit_position_embedding, resize_position_embedding
 from mmseg.registry import MODELS
@@ -156,9 +156,7 @@ class VisionTransformer(BaseModule):
         self.out_indices = [num_layers - 1 if i == -1 else i for i in indices]
         self.out_channels = (embed_dims,) * (len(self.out_indices) + out_origin)
         self.out_strides = (patch_size,) * len(self.out_channels)
-        if 'all' not in frozen_exclude:
-            for name, parameter in self.named_parameters():
-                parameter.requires_grad = any(part in name for part in frozen_exclude)
+        freeze_but(self, frozen_exclude)
         self.register_load_state_dict_pre_hook(_fit_loaded_embedding)
 
     def _check(self, num_layers: int, out_indices: int | Sequence[int], with_cls_token: bool,

@@ -10,6 +10,7 @@ __getattr__, __dir__, __all__ = lazy_exports(__name__, {
     'huasdorff_distance_loss': ['HuasdorffDisstanceLoss'],
     'kldiv_loss': ['KLDivLoss'],
     'lovasz_loss': ['LovaszLoss'],
+    'mask_losses': ['MaskCrossEntropyLoss', 'MaskDiceLoss', 'MaskFocalLoss'],
     'ohem_cross_entropy_loss': ['OhemCrossEntropy'],
     'silog_loss': ['SiLogLoss'],
     'tversky_loss': ['TverskyLoss'],

@@ -4,7 +4,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .utils import EPSILON
+from .utils import EPSILON, both_classes
 
 
 @torch.no_grad()
@@ -15,9 +15,12 @@ def accuracy(pred: Tensor,
              ignore_index: int | None = None) -> Tensor | list[Tensor]:
     """Percentage of the pixels whose class is among the `topk` highest logits.
 
+    A single channel is the logit of class 1 against class 0. Where `target` has the shape of `pred`, each class is
+    present or not by itself, and right decisions are counted.
+
     Args:
         pred: (N, C, ...) logits or probabilities.
-        target: (N, ...) classes.
+        target: (N, ...) classes, or (N, C, ...) 0 or 1.
         topk: one number, or several for as many results.
         thresh: a prediction counts only if its value exceeds this.
         ignore_index: pixels of this label do not count. Where no pixel is left, the result is 100.
@@ -26,6 +29,10 @@ def accuracy(pred: Tensor,
         A tensor of shape (1,), or a list of them where `topk` is a tuple. Nothing waits for the device.
     """
     ranks = (topk,) if isinstance(topk, int) else topk
+    if pred.shape == target.shape:
+        pred = pred.unsqueeze(1)  # N C ... -> N 1 C ...: C binary decisions
+    if pred.dim() == target.dim() + 1 and pred.size(1) == 1:
+        pred = both_classes(pred)
     if pred.dim() != target.dim() + 1 or pred.size(0) != target.size(0):
         raise ValueError(f'predictions {tuple(pred.shape)} do not fit labels {tuple(target.shape)}: '
                          'expected (N, C, ...) and (N, ...)')

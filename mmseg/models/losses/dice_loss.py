@@ -89,7 +89,7 @@ class DiceLoss(SegmentationLoss):
                 **kwargs) -> Tensor:
         """Loss of logits (N, C, ...) against classes (N, ...), or against 0 and 1 of the shape of `pred`.
 
-        One channel stands for class 0, as every first channel does; give a target of its shape where it means class 1.
+        One channel stands for class 1.
         """
         if self.activate:
             pred = full_precision(pred)
@@ -99,8 +99,9 @@ class DiceLoss(SegmentationLoss):
                 pred = pred.softmax(dim=1)
         if pred.shape != target.shape:
             valid = valid_pixels(target, self.ignore_index, ignore_index)
-            check_labels(target * valid, max(pred.size(1), 2), ignore_index)
-            target = one_hot(target, pred.size(1))  # N ... -> N C ...
+            num_classes = max(pred.size(1), 2)
+            check_labels(target * valid, num_classes, ignore_index)
+            target = one_hot(target, num_classes)[:, -pred.size(1):]  # N ... -> N C ...
             if self.mask_ignored:
                 pred = pred * valid.unsqueeze(1)
         if weight is not None and weight.dim() > 1:  # of pixels, from a sampler

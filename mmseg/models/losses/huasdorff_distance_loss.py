@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mmseg.registry import MODELS
 
-from .utils import SegmentationLoss, check_labels, full_precision, valid_pixels, weighted_loss
+from .utils import SegmentationLoss, both_classes, check_labels, full_precision, valid_pixels, weighted_loss
 
 
 @torch.no_grad()
@@ -83,7 +83,11 @@ class HuasdorffDisstanceLoss(SegmentationLoss):
                 reduction_override: str | None = None,
                 ignore_index: int | None = None,
                 **kwargs) -> Tensor:
-        """Loss of logits (N, C, H, W) against classes (N, H, W). The distances are computed on the CPU."""
+        """Loss of logits (N, C, H, W) against classes (N, H, W); one channel stands for class 1.
+
+        The distances are computed on the CPU.
+        """
+        pred = both_classes(pred)
         label = target * valid_pixels(target, self.ignore_index, ignore_index)
         label = check_labels(label, pred.size(1), self.ignore_index)
         prob = full_precision(pred).softmax(dim=1)

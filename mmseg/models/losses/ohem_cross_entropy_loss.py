@@ -10,7 +10,7 @@ from torch import Tensor
 from mmseg.registry import MODELS
 from mmseg.structures.sampler.ohem_pixel_sampler import hard_threshold
 
-from .utils import SegmentationLoss, check_labels, full_precision, valid_pixels
+from .utils import SegmentationLoss, both_classes, check_labels, full_precision, valid_pixels
 
 
 @MODELS.register_module()
@@ -38,8 +38,9 @@ class OhemCrossEntropy(SegmentationLoss):
     def forward(self, score: Tensor, target: Tensor, ignore_index: int | None = None, **kwargs) -> Tensor:
         """Loss of logits (N, C, H, W) against classes (N, H, W); zero where every pixel is ignored.
 
-        Pixels labelled `ignore_index` do not count either.
+        Pixels labelled `ignore_index` do not count either. One channel stands for class 1.
         """
+        score = both_classes(score)
         valid = valid_pixels(target, self.ignore_label, ignore_index)
         target = check_labels(target.long() * valid, score.size(1), self.ignore_label)
         losses = F.cross_entropy(full_precision(score), target, reduction='none')

@@ -89,10 +89,16 @@ class TverskyLoss(SegmentationLoss):
         self.beta = beta
 
     def forward(self, pred: Tensor, target: Tensor, ignore_index: int | None = None, **kwargs) -> Tensor:
-        """Loss of logits (N, C, ...) against classes (N, ...); pixels labelled `ignore_index` do not count either."""
+        """Loss of logits (N, C, ...) against classes (N, ...); pixels labelled `ignore_index` do not count either.
+
+        One channel stands for class 1.
+        """
+        channels = pred.size(1)
         valid = valid_pixels(target, self.ignore_index, ignore_index)
-        label = check_labels(target * valid, pred.size(1), self.ignore_index)
-        prob = full_precision(pred).softmax(dim=1)
+        label = check_labels(target * valid, max(channels, 2), self.ignore_index)
+        pred = full_precision(pred)
+        prob = pred.sigmoid() if channels == 1 else pred.softmax(dim=1)
+        classes = one_hot(label, max(channels, 2))[:, -channels:]  # N ... -> N C ...
         return self.loss_weight * tversky_loss(
-            prob, one_hot(label, pred.size(1)).movedim(1, -1), valid_mask=valid, alpha=self.alpha, beta=self.beta,
+            prob, classes.movedim(1, -1), valid_mask=valid, alpha=self.alpha, beta=self.beta,
             smooth=self.smooth, class_weight=self.class_weight_on(pred.device), ignore_index=self.ignore_index)

@@ -86,6 +86,11 @@ def full_precision(tensor: Tensor) -> Tensor:
     return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
 
 
+def both_classes(logits: Tensor) -> Tensor:
+    """Logits of two classes, whose softmax is the sigmoid, where there is one channel (N, 1, ...) for class 1."""
+    return torch.cat([torch.zeros_like(logits), logits], dim=1) if logits.size(1) == 1 else logits
+
+
 def channel_vector(values: Tensor, like: Tensor) -> Tensor:
     """Reshape C values so that they broadcast along the channels of `like`, (N, C, ...)."""
     return values.view(-1, *[1] * (like.dim() - 2))

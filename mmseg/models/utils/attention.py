@@ -14,13 +14,17 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import nn
 
+from mmseg.registry import MODELS
+
 with warnings.catch_warnings():
     warnings.simplefilter('ignore')  # mmcv-lite warns that it lacks compiled operators, which nothing here uses
-    from mmcv.cnn.bricks.transformer import FFN
+    from mmcv.cnn.bricks.transformer import FFN as _FFN
     from mmcv.cnn.bricks.transformer import MultiheadAttention as _MultiheadAttention
 
 __all__ = ['FFN', 'MultiheadAttention', 'TransformerBackbone', 'drop_path', 'drop_path_rates', 'init_transformer',
            'multi_head', 'project_and_attend']
+
+_RELU = dict(type='ReLU', inplace=True)
 
 
 def multi_head(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, num_heads: int,
@@ -51,11 +55,32 @@ def project_and_attend(attn: nn.MultiheadAttention, query: torch.Tensor, key: to
     elif key is value:
         query = F.linear(query, weight[:width], None if bias is None else bias[:width])
         key, value = F.linear(key, weight[width:], None if bias is None else bias[width:]).chunk(2, dim=-1)
+    elif query is key:  # a position is added to both
+        query, key = F.linear(query, weight[:2 * width], None if bias is None else bias[:2 * width]).chunk(2, dim=-1)
+        value = F.linear(value, weight[2 * width:], None if bias is None else bias[2 * width:])
     else:
         biases = (None,) * 3 if bias is None else bias.chunk(3)
         query, key, value = (F.linear(x, w, b) for x, w, b in zip((query, key, value), weight.chunk(3), biases))
     dropout = attn.dropout if attn.training else 0.
     return attn.out_proj(multi_head(query, key, value, attn.num_heads, mask, dropout))
+
+
+class FFN(_FFN):
+    """mmcv's linear maps with an activation between them, beside a shortcut: (B, N, C) -> the same shape.
+
+    Args:
+        embed_dims: channels of the tokens.
+        feedforward_channels: channels between the maps.
+        num_fcs: number of the maps.
+        act_cfg: config of the activation, which may be one of this library's in any scope.
+        ffn_drop: dropout after each map.
+    """
+
+    def __init__(self, embed_dims: int = 256, feedforward_channels: int = 1024, num_fcs: int = 2,
+                 act_cfg: dict = _RELU, ffn_drop: float = 0., **kwargs):
+        kind = act_cfg['type']
+        act_cfg = dict(act_cfg, type=MODELS.get(kind) if isinstance(kind, str) else kind)
+        super().__init__(embed_dims, feedforward_channels, num_fcs, act_cfg, ffn_drop, **kwargs)
 
 
 class MultiheadAttention(_MultiheadAttention):

@@ -1,14 +1,12 @@
 """What the options common to all backbones mean: `pretrained`, `frozen_stages`, `norm_eval` and `with_cp`."""
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
 
-import torch
 from mmengine.model import BaseModule
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
-from torch.utils.checkpoint import checkpoint
+
+from mmseg.utils.recompute import batch_norms, checkpointed  # noqa: F401  the backbones take them from here
 
 # How a convolutional backbone starts where nothing else is said.
 CONV_INIT = (dict(type='Kaiming', layer='Conv2d'), dict(type='Constant', val=1, layer=['_BatchNorm', 'GroupNorm']))
@@ -42,9 +40,11 @@ def freeze(*modules: nn.Module) -> None:
         module.requires_grad_(False)
 
 
-def batch_norms(module: nn.Module) -> Iterator[_BatchNorm]:
-    """Iterate over every batch normalisation below a module, synchronised or not."""
-    return (m for m in module.modules() if isinstance(m, _BatchNorm))
+def freeze_but(module: nn.Module, learning: Sequence[str]) -> None:
+    """Let only those parameters learn whose names contain one of `learning`; `'all'` among them freezes none."""
+    if 'all' not in learning:
+        for name, parameter in module.named_parameters():
+            parameter.requires_grad = any(part in name for part in learning)
 
 
 def hold_batch_norms(module: nn.Module) -> None:
@@ -71,28 +71,3 @@ class FreezableBackbone(BaseModule):
         if mode and self.norm_eval:
             hold_batch_norms(self)
         return self
-
-
-def checkpointed(module: nn.Module, function: Callable[..., torch.Tensor], *inputs: torch.Tensor) -> torch.Tensor:
-    """Run a function of `module` without keeping its activations: the backward pass computes them again.
-
-    That second run leaves the running statistics of `module` alone, so training is the same with and without.
-    """
-    if torch.compiler.is_compiling():
-        return checkpoint(function, *inputs, use_reentrant=False)
-    return checkpoint(function, *inputs, use_reentrant=False,
-                      context_fn=lambda: (nullcontext(), _without_running_statistics(module)))
-
-
-@contextmanager
-def _without_running_statistics(module: nn.Module) -> Iterator[None]:
-    """Let the batch normalisations of a module use the batch's statistics without adding them to the running ones."""
-    tracking = [(norm, norm.momentum, norm.num_batches_tracked) for norm in batch_norms(module)
-                if norm.training and norm.track_running_stats]
-    for norm, _, batches in tracking:
-        norm.momentum, norm.num_batches_tracked = 0.0, batches.clone()
-    try:
-        yield
-    finally:
-        for norm, momentum, batches in tracking:
-            norm.momentum, norm.num_batches_tracked = momentum, batches

@@ -44,14 +44,31 @@ def fit_position_embedding(embedding: torch.Tensor, wanted: torch.Tensor, target
     """
     if embedding.shape == wanted.shape:
         return embedding
-    grid = embedding.shape[1] - (wanted.shape[1] - math.prod(target)) if embedding.ndim == 3 else -1
-    side = math.isqrt(max(grid, 0))
-    if grid < 1 or side * side != grid or embedding.shape[2] != wanted.shape[2]:
+    extra = wanted.shape[1] - math.prod(target)
+    problem = _why_no_grid(embedding, wanted.shape[2], extra)
+    if problem:
         raise ValueError(f'the position embedding {tuple(embedding.shape)} of the checkpoint cannot be resized to '
-                         f'{tuple(wanted.shape)}: it needs {wanted.shape[2]} channels and a square number of tokens '
-                         f'besides {wanted.shape[1] - math.prod(target)} extra ones; choose embed_dims and img_size as '
-                         'in its training')
+                         f'{tuple(wanted.shape)}: {problem}')
+    side = math.isqrt(embedding.shape[1] - extra)
     return resize_position_embedding(embedding, (side, side), target, mode)
+
+
+def _why_no_grid(embedding: torch.Tensor, channels: int, extra: int) -> str | None:
+    """Say why an embedding is not that of a square grid with so many channels and tokens before it, if it is not."""
+    if embedding.ndim != 3:
+        return 'it has other axes than (1, tokens, channels)'
+    _, tokens, theirs = embedding.shape
+    if theirs != channels:
+        return f'it has {theirs} channels and the model {channels}; set embed_dims={theirs}'
+    fitting = [before for before in range(4) if tokens > before and math.isqrt(tokens - before)**2 == tokens - before]
+    if extra in fitting:
+        return None
+    if fitting:
+        side = math.isqrt(tokens - fitting[0])
+        return (f'its {tokens} tokens are a grid of {side} x {side} and {fitting[0]} before it, where the model has '
+                f'{extra}: it is of a network with other tokens than those of the class and the patches')
+    return (f'of its {tokens} tokens, {extra} stand before the grid, and what remains is no square; set img_size to '
+            'that of its training')
 
 
 def fit_position_table(table: torch.Tensor, wanted: torch.Tensor, target: Sequence[int]) -> torch.Tensor:

@@ -25,5 +25,6 @@ class Upsample(nn.Module):
         size = self.size
         if size is None and self.scale_factor is not None:
             factors = self.scale_factor if isinstance(self.scale_factor, tuple) else (self.scale_factor,) * 2
-            size = tuple(int(side * factor) for side, factor in zip(x.shape[-2:], factors))
+            size = tuple(side * int(factor) if factor == int(factor) else int(side * factor)
+                         for side, factor in zip(x.shape[-2:], factors))
         return resize(x, size, None, self.mode, self.align_corners)
