@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from mmseg.registry import DATASETS
 from mmseg.utils import dataset_aliases, get_classes, get_palette
+from mmseg.utils.errors import InputError
 from mmseg.visualization.drawing import distinct_colors
 
 
@@ -29,6 +30,19 @@ def class_info(cfg, checkpoint: dict | None, num_classes: int | None) -> dict:
     return info
 
 
+def info_of_dataset(name: str, num_classes: int | None) -> dict:
+    """Return `classes` and `palette` of a data set by its name, for a model that tells `num_classes` apart.
+
+    Raises:
+        InputError: the model has more classes than the data set has colours.
+    """
+    info = dict(classes=get_classes(name), palette=get_palette(name))
+    if num_classes is not None and len(info['classes']) < num_classes:
+        raise InputError(f'the palette of {name} has {len(info["palette"])} colours, but the model tells {num_classes} '
+                         'classes apart: name the data set that it was trained on, or none')
+    return info
+
+
 def classes_of_checkpoint(checkpoint: dict | None) -> Sequence[str] | None:
     """Return the names of the classes that a checkpoint was trained on, if it has them."""
     return _of_checkpoint(checkpoint)['classes']
@@ -47,6 +61,9 @@ def _of_dataset(dataset: dict) -> dict:
     base = getattr(DATASETS.get(dataset['type']), 'METAINFO', {}) if 'type' in dataset else {}
     own = dataset.get('metainfo') or {}
     classes, palette = own.get('classes', base.get('classes')), own.get('palette')
+    if palette is not None and classes is not None and len(palette) != len(classes):
+        raise InputError(f"metainfo of the config's data set has {len(palette)} colours for {len(classes)} classes: "
+                         'give one colour for each class, or leave the palette out')
     if palette is None and base.get('palette') and set(classes) <= set(base['classes']):
         color = dict(zip(base['classes'], base['palette']))
         palette = [color[name] for name in classes]

@@ -16,8 +16,9 @@ from mmseg.engine.classes import fill_num_classes
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from mmseg.utils.checkpoint import load_weights, read_checkpoint
-from mmseg.utils.config import read_config
+from mmseg.utils.config import find_config, read_config, require_model
 from mmseg.utils.errors import InputError
+from mmseg.utils.model_zoo import weights_of_config
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -44,7 +45,7 @@ def choose_device(device: str | None) -> str:
 
 
 def init_model(config: str | Path | Config, checkpoint: str | None = None, device: str = 'cuda:0',
-               cfg_options: dict | None = None) -> BaseSegmentor:
+               cfg_options: dict | None = None, pretrained: bool = False) -> BaseSegmentor:
     """Build a model, load its weights and make it ready to predict.
 
     Args:
@@ -52,6 +53,8 @@ def init_model(config: str | Path | Config, checkpoint: str | None = None, devic
         checkpoint: path or address of the weights; without, they are random.
         device: where it shall run; the CPU, with a warning, where there is no CUDA.
         cfg_options: values to set in the config, by dotted key.
+        pretrained: without a checkpoint, take the weights that are published for this config; they are fetched once
+            (see :mod:`mmseg.utils.download`).
 
     Returns:
         The model in evaluation mode, with its config as `cfg` and names and colours of classes as `dataset_meta`.
@@ -62,13 +65,30 @@ def init_model(config: str | Path | Config, checkpoint: str | None = None, devic
     if str(device).startswith('cuda') and not torch.cuda.is_available():
         warnings.warn(f'there is no CUDA here: the model runs on the CPU instead of {device}', stacklevel=2)
         device = 'cpu'
+    if pretrained and checkpoint is None:
+        checkpoint = published_weights(config)
     return load_model(read_config(config, cfg_options), checkpoint, choose_device(device))
+
+
+def published_weights(config: str | Path | Config) -> str:
+    """Return the address of the weights that are published for a config.
+
+    Raises:
+        InputError: there are none.
+    """
+    file = find_config(config if isinstance(config, (str, os.PathLike)) else config.filename or 'a config of no file')
+    weights = weights_of_config(file)
+    if weights is None:
+        raise InputError(f'no weights are published for {file.stem}: give a checkpoint, or choose a model of the list '
+                         'that `mmseg models --weights` prints')
+    return weights
 
 
 def load_model(cfg: Config, checkpoint: str | None, device: str) -> BaseSegmentor:
     """Do the work of :func:`init_model` for a config that has been read and a device that is there."""
     from mmengine.model.utils import revert_sync_batchnorm
     from mmengine.registry import init_default_scope
+    require_model(cfg)
     init_default_scope(cfg.get('default_scope') or 'mmseg')
     torch.set_flush_denormal(True)  # subnormal weights make convolutions many times slower on a CPU
     cfg.model.pretrained = None

@@ -95,14 +95,21 @@ class ImagePipeline:
             raise InputError(f'cannot read the image {path}: {error.strerror or error}') from error
 
 
+def half_precision(model: torch.nn.Module, wanted: bool) -> torch.autocast:
+    """Return a context in which a network computes in float16 on a GPU, in bfloat16 on a CPU, where that is wanted."""
+    device = next(model.parameters()).device.type
+    return torch.autocast(device, torch.bfloat16 if device == 'cpu' else torch.float16, enabled=wanted)
+
+
 @torch.no_grad()
-def predict_prepared(model: torch.nn.Module, items: Iterable[dict]) -> list:
+def predict_prepared(model: torch.nn.Module, items: Iterable[dict], amp: bool = False) -> list:
     """Predict prepared images, those of one size together, and return their samples in the order of `items`."""
     results, waiting = {}, defaultdict(dict)
 
     def flush(shape: tuple[int, ...]) -> None:
         group = waiting.pop(shape)
-        results.update(zip(group, model.test_step(pseudo_collate(list(group.values())))))
+        with half_precision(model, amp):
+            results.update(zip(group, model.test_step(pseudo_collate(list(group.values())))))
 
     for position, item in enumerate(items):
         shape = tuple(item['inputs'].shape)
@@ -114,13 +121,13 @@ def predict_prepared(model: torch.nn.Module, items: Iterable[dict]) -> list:
     return [results[position] for position in range(len(results))]
 
 
-def images_in(folder: str | os.PathLike) -> list[str]:
-    """List the images of a folder, sorted by name.
+def images_in(folder: str | os.PathLike, others: tuple[str, ...] = ()) -> list[str]:
+    """List the images of a folder, and files of other suffixes that are wanted, sorted by name.
 
     Raises:
         InputError: there is none.
     """
-    suffixes = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.ppm', '.pgm')
+    suffixes = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.ppm', '.pgm', *others)
     files = sorted(str(file) for file in Path(folder).iterdir() if file.suffix.lower() in suffixes)
     if not files:
         raise InputError(f'the folder {folder} holds no image (known are {", ".join(suffixes)})')

@@ -17,6 +17,7 @@ COMMANDS = {
     'test': 'evaluate a model; save labels and pictures',
     'predict': 'label images and videos of your own',
     'predict-raster': 'label a raster that is larger than memory',
+    'serve': 'answer images over HTTP, with a page to drop them on',
     'analyze-logs': 'plot what trainings logged',
     'report': 'write a page about a model: figures, errors, calibration, speed',
     'print-config': 'print a config with everything that it inherits',

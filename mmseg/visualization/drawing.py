@@ -50,6 +50,23 @@ def color_depth(depth: np.ndarray) -> np.ndarray:
     return np.where(known[..., None], picture[..., ::-1], 0).astype(np.uint8)
 
 
+def overlay_heat(image: np.ndarray, heat: np.ndarray, alpha: float) -> np.ndarray:
+    """Paint a map (h, w) of any range and size over an image: small is blue, large is red."""
+    heat = cv2.resize(heat, image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    low, high = float(heat.min()), float(heat.max())
+    scaled = (heat - low) * (255 / max(high - low, 1e-12))
+    colors = cv2.applyColorMap(scaled.astype(np.uint8), cv2.COLORMAP_JET)[..., ::-1]
+    return cv2.addWeighted(image, 1 - alpha, np.ascontiguousarray(colors), alpha, 0)
+
+
+def grid(pictures: Sequence[np.ndarray]) -> np.ndarray:
+    """Put pictures of one size beside and below each other, in a nearly square arrangement."""
+    columns = int(np.ceil(len(pictures) ** 0.5))
+    empty = [np.full_like(pictures[0], 255)] * (-len(pictures) % columns)
+    rows = [*pictures, *empty]
+    return np.concatenate([np.concatenate(rows[i:i + columns], axis=1) for i in range(0, len(rows), columns)])
+
+
 def write_text(picture: np.ndarray, text: str, corner: tuple[int, int], color: Sequence[int], scale: float) -> None:
     """Write text into a box of a colour, in place; `corner` is the left upper corner of the box, x and y in pixels."""
     (width, height), baseline = cv2.getTextSize(text, FONT, scale, 1)

@@ -10,6 +10,7 @@ from mmengine.visualization import Visualizer
 
 from mmseg.registry import VISUALIZERS
 from mmseg.structures import SegDataSample
+from mmseg.utils.errors import InputError
 from mmseg.visualization import drawing
 from mmseg.visualization.files import write_image
 
@@ -102,7 +103,7 @@ class SegLocalVisualizer(Visualizer):
         elif palette is None:
             palette = get_palette(dataset_name) if dataset_name else drawing.distinct_colors(len(classes))
         if len(palette) < len(classes):
-            raise ValueError(f'{len(classes)} classes but {len(palette)} colours: give one colour for each class')
+            raise InputError(f'{len(classes)} classes but {len(palette)} colours: give one colour for each class')
         self.dataset_meta = dict(classes=classes, palette=palette)
 
     def _names_and_colors(self) -> tuple[Sequence[str], Sequence[Sequence[int]]]:

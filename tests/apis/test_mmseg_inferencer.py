@@ -3,7 +3,6 @@ import numpy as np
 import pytest
 
 from mmseg.apis import MMSegInferencer
-from mmseg.apis.mmseg_inferencer import published_weights
 from mmseg.registry import INFERENCERS
 from mmseg.structures import SegDataSample
 from mmseg.utils import get_classes, get_palette
@@ -98,11 +97,3 @@ def test_published_models_are_listed_and_known_by_name():
     assert all(name.startswith('fcn_r50-d8') for name in names)
     assert len(MMSegInferencer.list_models()) == len(known_configs())
     assert INFERENCERS.get('MMSegInferencer') is MMSegInferencer
-
-
-def test_weights_of_a_published_model_come_from_its_metafile(tmp_path):
-    (tmp_path / 'metafile.yaml').write_text(
-        'Models:\n- Name: a\n  Weights: https://x/a.pth\n- Name: b\n  Weights: [u, v]\n')
-    assert published_weights(tmp_path / 'a.py') == 'https://x/a.pth'
-    assert published_weights(tmp_path / 'b.py') == 'u'
-    assert published_weights(tmp_path / 'c.py') is None

@@ -184,18 +184,45 @@ def test_options_are_read_as_values():
         'a.b': 1, 'c': ['x', 2], 'd': (1.5, True), 'e': 'text=more', 'f': None}
 
 
-def test_mixed_precision_replaces_the_wrapper(project, monkeypatch):
+def test_mixed_precision_replaces_the_wrapper(project):
     cfg = read_config(project)
-    monkeypatch.setattr('mmengine.device.get_device', lambda: 'cpu')
-    with pytest.raises(InputError, match='--amp speeds up training on a GPU'):
-        use_mixed_precision(cfg)
-    monkeypatch.setattr('mmengine.device.get_device', lambda: 'cuda')
     use_mixed_precision(cfg)
     assert cfg.optim_wrapper.type == 'AmpOptimWrapper'
-    assert cfg.optim_wrapper.loss_scale == 'dynamic'
+    assert cfg.optim_wrapper.loss_scale == 'dynamic' and 'dtype' not in cfg.optim_wrapper
+    use_mixed_precision(cfg, 'bfloat16')
+    assert cfg.optim_wrapper.dtype == 'bfloat16'
     cfg.optim_wrapper.type = 'ApexOptimWrapper'
     with pytest.raises(InputError, match='ApexOptimWrapper'):
         use_mixed_precision(cfg)
+
+
+def test_switches_of_a_training_reach_the_config(project, tmp_path, monkeypatch):
+    seen = []
+
+    class Recorder:
+        def train(self):
+            pass
+
+    monkeypatch.setattr('mmseg.cli.common.build_runner', lambda cfg: seen.append(cfg) or Recorder())
+    train = ['train', str(project), '--work-dir', str(tmp_path)]
+    assert main([*train, '--compile', '--channels-last', '--recompute', '--fsdp', '--accumulate', '4', '--amp-dtype',
+                 'float16', '--cfg-options', 'activation_checkpointing=[backbone.layer2]']) == 0
+    cfg, = seen
+    assert cfg.compile is cfg.channels_last is True and cfg.activation_checkpointing == ['backbone.layer2']
+    assert cfg.model_wrapper_cfg == dict(type='MMFullyShardedDataParallel')
+    assert (cfg.optim_wrapper.accumulative_counts, cfg.optim_wrapper.dtype) == (4, 'float16')
+    assert main(train) == 0
+    assert not {'compile', 'channels_last', 'activation_checkpointing', 'model_wrapper_cfg'} & set(seen[1])
+    assert main([*train, '--accumulate', '0']) == 2
+
+
+def test_a_cpu_trains_in_bf16_with_every_switch(project, tmp_path):
+    assert main(['train', str(project), '--work-dir', str(tmp_path), '--amp', '--channels-last', '--recompute',
+                 '--accumulate', '2', '--auto-scale-lr', '--cfg-options', 'auto_scale_lr.base_batch_size=8',
+                 'optim_wrapper.optimizer.lr=0.04']) == 0
+    checkpoint = torch.load(tmp_path / 'iter_2.pth', weights_only=False)
+    assert checkpoint['optimizer']['param_groups'][0]['initial_lr'] == pytest.approx(0.02)
+    assert {value.dtype for value in checkpoint['state_dict'].values()} == {torch.float32, torch.int64}
 
 
 @pytest.mark.parametrize(('name', 'given', 'size'), [

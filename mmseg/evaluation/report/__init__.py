@@ -1,0 +1,1 @@
+"""What a report says of a model: figures with their uncertainty, boundaries, calibration."""
