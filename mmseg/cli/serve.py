@@ -50,9 +50,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from mmseg.serving.app import make_app, require_packages
     from mmseg.serving.limits import Limits
-    from mmseg.serving.server import is_loopback, listen, run, url_of
+    from mmseg.serving.server import is_loopback, listen, require_packages, run, url_of
     require_packages()
     common.existing_file(args.checkpoint)
     if args.max_batch < 1 or args.max_wait < 0:
@@ -64,6 +63,7 @@ def run(args: argparse.Namespace) -> None:
     tokens = [secrets.token_urlsafe(24)] if made_up else tokens
     with listen(args.host, args.port) as sock:
         from mmseg.apis.speed import accelerate
+        from mmseg.serving.app import make_app
         from mmseg.serving.service import Service
         model = accelerate(common.model_of(args))
         service = Service(model, limits, args.amp, args.max_batch, args.max_wait / 1000)

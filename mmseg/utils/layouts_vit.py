@@ -8,11 +8,13 @@ from mmseg.utils.weight_layout import MLP, Layout, Shapes, Weights, count, shape
 
 _PATCHES = 'patch_embed.projection.weight'
 _HIDDEN = 'layers.0.ffn.layers.0.0.weight'
-# Their heads need no telling here: they change no shape.
 
 
 def _vision_transformer(weights: Weights, kernel: tuple[int, ...], width: int, hidden: int) -> dict:
-    """The config that fits weights whose patches have the kernel (in_channels, side)."""
+    """The config that fits weights whose patches have the kernel (in_channels, side).
+
+    The number of heads cannot be seen from weights and changes none of their shapes.
+    """
     in_channels, side = kernel
     tokens = shape_of(weights, 'pos_embed', (1, 197, width))[1]
     return dict(

@@ -222,8 +222,8 @@ class VPD(BaseModule):
                                               other_problem and f'the vectors of the texts: {other_problem}')))
             raise CheckpointError(
                 f'VPD starts training from published files, of which it misses {missing}. Where they lie elsewhere, '
-                'name them: model.backbone.diffusion_cfg.checkpoint=FILE model.backbone.class_embed_path=FILE. No other '
-                'package is needed; a checkpoint of a trained VPD needs neither of them')
+                'name them: model.backbone.diffusion_cfg.checkpoint=FILE model.backbone.class_embed_path=FILE. '
+                'No other package is needed; a checkpoint of a trained VPD needs neither of them')
         if self.class_embed_select:
             texts = torch.cat([texts, texts.mean(0, keepdim=True)])
         self.load_state_dict({**weights, 'class_embeddings': texts}, strict=False)
