@@ -9,9 +9,12 @@ __getattr__, __dir__, __all__ = lazy_exports(__name__, {
         'stare_classes', 'stare_palette', 'synapse_classes', 'synapse_palette', 'vaihingen_classes',
         'vaihingen_palette', 'voc_classes', 'voc_palette'],
     'collect_env': ['collect_env'],
+    'get_templates': ['get_predefined_templates'],
     'io': ['datafrombytes'],
+    'mask_classification': ['MatchMasks', 'seg_data_to_instance_data'],
     'misc': ['add_prefix', 'stack_batch'],
     'set_env': ['register_all_modules'],
+    'tokenizer': ['tokenize'],
     'typing_utils': ['ConfigType', 'ForwardResults', 'MultiConfig', 'OptConfigType', 'OptMultiConfig', 'OptSampleList',
         'SampleList', 'TensorDict', 'TensorList'],
 })

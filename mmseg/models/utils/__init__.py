@@ -14,6 +14,7 @@ __getattr__, __dir__, __all__ = lazy_exports(__name__, {
     'point_sample': ['get_uncertain_point_coords_with_randomness'],
     'ppm': ['DAPPM', 'PAPPM'],
     'res_layer': ['ResLayer'],
+    'san_layers': ['LayerNorm2d', 'MLP', 'cross_attn_layer'],
     'se_layer': ['SELayer'],
     'self_attention_block': ['SelfAttentionBlock'],
     'shape_convert': ['nchw2nlc2nchw', 'nchw_to_nlc', 'nlc2nchw2nlc', 'nlc_to_nchw'],
