@@ -114,16 +114,16 @@ def test_bands_are_those_of_the_mean_or_the_backbone():
 def test_multiplications_are_counted(project, capsys):
     from mmseg.utils.config import read_config
     cfg = read_config(project)
-    flops, parameters = count(cfg, (3, 32, 32))
+    costs = count(cfg, (3, 32, 32))
     # 1/4 of 32, then stride 2: the head sees 4 x 4 pixels of 16 channels
     head = 16 * 9 * (16 * 8 + (16 + 8) * 8) + 16 * 8 * 3
-    assert flops['decode_head'] == head
-    assert flops[''] == flops['backbone'] + head
-    assert count(cfg, (3, 64, 32))[0][''] == 2 * flops['']
+    assert costs['decode_head'].flops == head
+    assert costs[''].flops == costs['backbone'].flops + head
+    assert count(cfg, (3, 64, 32))[''].flops == 2 * costs[''].flops
     assert main(['get-flops', str(project), '--shape', '32']) == 0
     said = capsys.readouterr().out
     assert 'Input shape: (3, 32, 32)' in said
-    assert f'Params: {parameters / 1e6:.2f} M' in said
+    assert f'Params: {costs[""].parameters / 1e6:.2f} M' in said
 
 
 @pytest.mark.parametrize(('arguments', 'expected'), [

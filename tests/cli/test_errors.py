@@ -54,8 +54,6 @@ def test_the_checkpoint_of_another_model_is_counted(fails, project):
 
 
 @pytest.mark.parametrize(('arguments', 'sentence'), [
-    (['nowhere.png'], 'cannot read the image nowhere.png: No such file or directory'),
-    (['text.png'], 'text.png'),
     (['empty'], 'the folder empty holds no image'),
     (['--out-dir', 'text.png'], 'cannot write to the folder text.png'),
     (['--device', 'cuda:99'], "the device 'cuda:99' is not here: this machine has cpu"),
@@ -67,6 +65,17 @@ def test_what_predict_cannot_use(fails, project, tmp_path, arguments, sentence):
     (tmp_path / 'empty').mkdir()
     inputs = [] if not arguments[0].startswith('--') else [project.parent / 'data' / 'images' / 'part' / '0.png']
     assert sentence in fails('predict', project, project.with_suffix('.pth'), *inputs, *arguments)
+
+
+@pytest.mark.parametrize('name', ['nowhere.png', 'text.png'])
+def test_an_image_that_predict_cannot_read_is_named_and_the_rest_goes_on(project, tmp_path, monkeypatch, capsys, name):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'text.png').write_text('text')
+    picture = project.parent / 'data' / 'images' / 'part' / '0.png'
+    assert main(['predict', str(project), str(project.with_suffix('.pth')), name, str(picture), '--out-dir', 'out']) == 1
+    said = capsys.readouterr()
+    assert name in said.err + said.out
+    assert (tmp_path / 'out' / 'pred' / '0.png').is_file()
 
 
 def test_a_folder_that_cannot_be_written(fails, project, tmp_path):
