@@ -72,7 +72,8 @@ def test_an_image_that_predict_cannot_read_is_named_and_the_rest_goes_on(project
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'text.png').write_text('text')
     picture = project.parent / 'data' / 'images' / 'part' / '0.png'
-    assert main(['predict', str(project), str(project.with_suffix('.pth')), name, str(picture), '--out-dir', 'out']) == 1
+    weights = project.with_suffix('.pth')
+    assert main(['predict', str(project), str(weights), name, str(picture), '--out-dir', 'out']) == 1
     said = capsys.readouterr()
     assert name in said.err + said.out
     assert (tmp_path / 'out' / 'pred' / '0.png').is_file()
