@@ -51,7 +51,7 @@ $(VENV)/.installed-docs: requirements/docs.txt constraints.txt | $(VENV)/.instal
 	@touch $@
 
 clean:
-	rm -rf build dist docs/_build *.egg-info mmseg/.mim .pytest_cache .ruff_cache $(DEMO) data/scenes
+	rm -rf build dist docs/_build docs/*/api docs/*/methods docs/*/messages.md *.egg-info mmseg/.mim .pytest_cache .ruff_cache $(DEMO) data/scenes
 	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -exec rm -rf {} +
 
 clean-all: clean

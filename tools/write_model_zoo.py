@@ -15,9 +15,9 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 NOTE = '<!-- Written by tools/write_model_zoo.py; change configs/methods.yaml or configs/models.json instead. -->\n\n'
 FIGURES = """\
-mIoU (one scale, and several scales with flips), other metrics by name, and memory of a GPU in training are the published
-figures of the weights in the last column: percent, RMSE in metres, GB. Parameters, in millions, are counted on the network
-that the config builds. A dash: nothing is published.
+mIoU (one scale, and several scales with flips), other metrics by name, and memory of a GPU in training are the
+published figures of the weights in the last column: percent, RMSE in metres, GB. Parameters, in millions, are counted
+on the network that the config builds. A dash: nothing is published.
 """
 SPEED = """\
 Speed depends on the machine, so there is no column for it. Measure it on yours: `mmseg benchmark CONFIG`.
