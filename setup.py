@@ -9,7 +9,7 @@ from setuptools.command.build_py import build_py
 ROOT = Path(__file__).resolve().parent
 # Beside the code, an installed package carries these in `mmseg/.mim`, where mmengine looks for `mmseg::fcn/…`.
 CARRIED = ('configs', 'tools', 'demo')
-EXTRAS = ('demo', 'optional', 'tests', 'docs')
+EXTRAS = ('demo', 'optional', 'serve', 'tests', 'docs')
 
 
 def requirements(name: str) -> list[str]:
@@ -48,7 +48,7 @@ class BuildWithConfigs(build_py):
 
 
 extras = {name: requirements(name) for name in EXTRAS}
-extras['all'] = sorted({line for name in ('demo', 'optional', 'tests', 'docs') for line in extras[name]})
+extras['all'] = sorted({line for name in EXTRAS for line in extras[name]})
 
 setup(
     name='mmsegmentation',
@@ -60,7 +60,7 @@ setup(
     classifiers=['Programming Language :: Python :: 3', 'Topic :: Scientific/Engineering :: Image Recognition'],
     python_requires='>=3.10',
     packages=find_packages(include=['mmseg', 'mmseg.*']),
-    package_data={'': ['*.txt.gz']},
+    package_data={'': ['*.txt.gz', '*.html']},
     install_requires=requirements('runtime'),
     extras_require=extras,
     entry_points={'console_scripts': ['mmseg = mmseg.cli:main']},

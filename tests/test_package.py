@@ -125,6 +125,14 @@ def test_mmengine_finds_the_configs(installed, tmp_path):
     assert found == 'data/scenes/ data/scenes/'
 
 
+def test_mmengine_finds_published_weights(installed):
+    """What `mmengine.hub.get_model('mmseg::…', pretrained=True)` looks up."""
+    found = python('from mmengine.config.utils import _get_cfg_metainfo\n'
+                   f'print(_get_cfg_metainfo({str(installed / "mmseg")!r}, '
+                   '"pspnet/pspnet_r50-d8_4xb2-40k_cityscapes-512x1024.py")["Weights"])')
+    assert found.startswith('https://') and found.endswith('-2966598c.pth')
+
+
 def test_constraints_pin_one_version_of_each_package():
     lines = [line for line in (ROOT / 'constraints.txt').read_text(encoding='utf-8').splitlines()
              if line and not line.startswith('#')]

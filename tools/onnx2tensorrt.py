@@ -1,0 +1,8 @@
+"""Build a TensorRT engine from an ONNX file: see `python tools/onnx2tensorrt.py --help`."""
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+if __name__ == '__main__':
+    from mmseg.cli import main
+    sys.exit(main(['onnx2tensorrt', *sys.argv[1:]]))
