@@ -11,6 +11,7 @@ from mmengine.runner import BaseLoop
 from torch import nn
 
 from mmseg.engine.draws import can_skip, draws_of, endless_batches
+from mmseg.engine.sync_bn import explain_single_values
 from mmseg.registry import LOOPS
 from mmseg.utils.randomness import mix_seed, seed_generators
 
@@ -65,7 +66,11 @@ class TrainLoop(BaseLoop):
         runner = self.runner
         seed_generators(mix_seed(runner.seed, 'step', self._iter, runner.rank))
         runner.call_hook('before_train_iter', batch_idx=batch_idx, data_batch=data_batch)
-        outputs = runner.model.train_step(data_batch, optim_wrapper=runner.optim_wrapper)
+        try:
+            outputs = runner.model.train_step(data_batch, optim_wrapper=runner.optim_wrapper)
+        except ValueError as error:
+            explain_single_values(error, runner.model, data_batch)
+            raise
         runner.call_hook('after_train_iter', batch_idx=batch_idx, data_batch=data_batch, outputs=outputs)
         self._iter += 1
 

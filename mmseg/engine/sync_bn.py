@@ -1,10 +1,15 @@
 """Batch normalisation over the batches of all processes without CUDA, where PyTorch's own refuses to work."""
 from __future__ import annotations
 
+import traceback
+from collections.abc import Mapping
+
 import torch
 from torch import distributed, nn
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
+
+from mmseg.utils.errors import InputError
 
 
 class _SumOverProcesses(Function):
@@ -45,6 +50,8 @@ class ProcessSyncBatchNorm(nn.modules.batchnorm._BatchNorm):
         size = values.new_tensor([input.numel() // input.shape[1]])
         totals = _SumOverProcesses.apply(torch.cat([values.sum(axes), size]))
         mean, count = totals[:-1] / totals[-1], totals[-1].detach()
+        if input.numel() == input.shape[1] and count < 2:
+            raise ValueError(f'Expected more than 1 value per channel when training, got input size {input.shape}')
         centred = values - mean.view(per_channel)
         variance = _SumOverProcesses.apply(centred.square().sum(axes)) / count
         self._remember(mean.detach(), variance.detach(), count)
@@ -73,3 +80,22 @@ def without_cuda(model: nn.Module) -> nn.Module:
     for name, child in model.named_children():
         setattr(model, name, without_cuda(child))
     return model
+
+
+def explain_single_values(error: ValueError, model: nn.Module, batch: Mapping) -> None:
+    """Say which batch normalisation got one value a channel, of which it can tell no variance, and what to change.
+
+    Raises:
+        InputError: that is what the error, raised by a training step of `model`, is about.
+    """
+    if 'Expected more than 1 value per channel' not in str(error):
+        return
+    owners = [frame.f_locals.get('self') for frame, _ in traceback.walk_tb(error.__traceback__)]
+    norms = [owner for owner in owners if isinstance(owner, nn.modules.batchnorm._BatchNorm)]
+    name = next((name for name, module in model.named_modules() if norms and module is norms[-1]), 'a norm layer')
+    images = len(batch['inputs']) if isinstance(batch, Mapping) and 'inputs' in batch else 1
+    raise InputError(
+        f'{name.removeprefix("module.")} normalises over the batch and got one value a channel: the batch has {images} '
+        'image, of which it pools all pixels into one. Set train_dataloader.batch_size to 2 or more (drop_last=True, '
+        "where only the last batch is that small), train with several processes and SyncBN, or take norm_cfg=dict("
+        "type='GN', num_groups=32)") from error

@@ -6,6 +6,8 @@ from torch import nn
 
 from mmseg.engine import Runner
 from mmseg.engine.classes import ClassCountError, check_num_classes, fill_num_classes
+from mmseg.registry import DATASETS
+from mmseg.utils.config import read_config
 from tests.engine.toy import ToyHead, with_validation
 
 THREE = dict(type='ToySquares', metainfo=dict(classes=('a', 'b', 'c')))
@@ -81,3 +83,12 @@ def test_what_agrees_or_says_nothing_is_let_be(model, classes):
 def test_the_head_of_a_cascade_is_named():
     with pytest.raises(ClassCountError, match=r'model\.decode_head\[1\]\.num_classes is 3'):
         check_num_classes(Model(ToyHead(2), ToyHead(3)), dict(classes=('a', 'b')), 'train_dataloader.dataset')
+
+
+def test_san_learns_and_predicts_voc_without_its_background():
+    config = read_config('san-vit-b16_voc12aug-640x640')
+    model = Model(ToyHead(config.model.decode_head.num_classes))
+    for dataset in (*config.train_dataloader.dataset.datasets, config.val_dataloader.dataset):
+        data = DATASETS.build({**dataset, 'lazy_init': True, 'pipeline': []})
+        check_num_classes(model, data.metainfo, 'dataset')
+        assert data.label_map[0] == 255 and data.label_map[20] == 19

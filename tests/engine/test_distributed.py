@@ -1,12 +1,16 @@
 """Several processes without CUDA: the weights, the data and the figures of one."""
+import copy
 import datetime
 
 import pytest
 import torch
+from mmengine.config import Config
 from torch import distributed, nn
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from mmseg.engine import Runner
 from mmseg.engine.sync_bn import ProcessSyncBatchNorm, without_cuda
+from tests.cli.tiny import write_project
 from tests.engine.processes import in_processes
 from tests.engine.toy import with_validation
 
@@ -14,11 +18,19 @@ TWO = dict(launcher='pytorch', env_cfg=dict(dist_cfg=dict(backend='nccl', timeou
 
 
 def train(config: dict) -> tuple[dict, list]:
-    runner = Runner.from_cfg(config)
+    """The weights at the end with the gradients of each step, and the losses."""
+    runner, gradients = Runner.from_cfg(config), {}
+
+    def record(optimizer, args, kwargs):
+        for number, weight in enumerate(optimizer.param_groups[0]['params']):
+            gradients[f'step {runner.iter}, gradient {number}'] = weight.grad.clone().numpy()
+
+    handle = register_optimizer_step_pre_hook(record)
     runner.train()
+    handle.remove()
     model = getattr(runner.model, 'module', runner.model)
     losses = runner.message_hub.get_scalar('train/loss').data[0].tolist()
-    return {key: value.numpy() for key, value in model.state_dict().items()}, losses
+    return {**gradients, **{key: value.numpy() for key, value in model.state_dict().items()}}, losses
 
 
 @pytest.mark.parametrize('normalisation', ['synchronised', 'fixed'])
@@ -39,6 +51,27 @@ def test_ten_steps_of_two_processes_are_those_of_one(config_for, normalisation):
         assert abs(first[key] - value).max() < 1e-6, key
     mean = [(one + other) / 2 for one, other in zip(first_losses, second_losses)]
     assert mean == pytest.approx(losses, abs=1e-6) and first_losses != second_losses
+    assert sum('gradient' in key for key in alone) == 10 * 6
+
+
+def test_ten_steps_of_a_real_network(tmp_path):
+    """Files, crops, SyncBN in backbone and head, and the losses of the head."""
+    whole = Config.fromfile(write_project(tmp_path))
+
+    def config(name, batch_size, **more):
+        made = copy.deepcopy(whole)
+        made.merge_from_dict(dict(
+            work_dir=str(tmp_path / name), experiment_name=f'{tmp_path.name}-{name}', log_level='WARNING',
+            model=dict(decode_head=dict(dropout_ratio=0.0)), train_dataloader=dict(batch_size=batch_size),
+            train_cfg=dict(max_iters=10, val_interval=20), default_hooks=dict(checkpoint=dict(interval=10)), **more))
+        return made
+
+    alone, losses = train(config('one', 4))
+    (first, one), (second, other) = in_processes(2, train, config('two', 2, launcher='pytorch'))
+    for key, value in alone.items():
+        assert (first[key] == second[key]).all() or 'running' in key, key
+        assert abs(first[key] - value).max() < 2e-5, key
+    assert [(a + b) / 2 for a, b in zip(one, other)] == pytest.approx(losses, abs=1e-5)
 
 
 def evaluate(config: dict) -> dict:
@@ -65,7 +98,7 @@ def test_two_processes_resume_bit_for_bit(config_for):
     straight = in_processes(2, train, config_for('straight', **changes))
     resumed = in_processes(2, resume, config_for('stopped', **changes))
     for (weights, losses), (again, losses_again) in zip(straight, resumed):
-        assert all((weights[key] == again[key]).all() for key in weights) and losses[-10:] == losses_again[-10:]
+        assert all((weights[key] == again[key]).all() for key in again) and losses[-10:] == losses_again[-10:]
 
 
 def normalise(whole: torch.Tensor, upstream: torch.Tensor) -> list:

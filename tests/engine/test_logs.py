@@ -51,3 +51,21 @@ def test_a_person_sees_how_far_a_validation_is(config_for, monkeypatch):
 def test_nobody_is_shown_nothing(config_for):
     runner = Runner.from_cfg(config_for())
     assert not ProgressHook.watched() and not [hook for hook in runner.hooks if isinstance(hook, ProgressHook)]
+
+
+def test_weights_and_biases_offline(config_for, tmp_path):
+    pytest.importorskip('wandb')
+    backend = dict(type='WandbVisBackend', init_kwargs=dict(mode='offline', project='test'))
+    Runner.from_cfg(config_for(visualizer=dict(type='mmengine.Visualizer', vis_backends=[backend]))).train()
+    run, = (tmp_path / 'run').glob('*/vis_data/wandb/offline-run-*')
+    assert next(run.glob('run-*.wandb')).stat().st_size > 0
+
+
+def test_mlflow_in_a_folder(config_for, tmp_path):
+    mlflow = pytest.importorskip('mlflow')
+    address = (tmp_path / 'mlruns').as_uri()
+    backend = dict(type='MLflowVisBackend', exp_name='test', tracking_uri=address)
+    Runner.from_cfg(config_for(visualizer=dict(type='mmengine.Visualizer', vis_backends=[backend]))).train()
+    run, = mlflow.search_runs(experiment_names=['test'], output_format='list')
+    history = mlflow.MlflowClient(address).get_metric_history(run.info.run_id, 'loss')
+    assert [metric.step for metric in history] == [5, 10, 15, 20]

@@ -17,10 +17,12 @@ class CheckpointHook(hooks.CheckpointHook):
     """mmengine's hook, with its arguments; what differs is the order of things.
 
     A new checkpoint is written whole, then `last_checkpoint` names it, then older ones are deleted. The best ones keep
-    the state of the optimiser and of the schedulers too, as the others do, so that training can go on from them.
+    the state of the optimiser and of the schedulers too, as the others do, so that training can go on from them. A
+    training that is stopped early ends with a checkpoint, as one that runs through does.
     """
 
     _training = False
+    _saved: int | None = None  # epoch or iteration of the last checkpoint
 
     def before_train(self, runner) -> None:
         super().before_train(runner)
@@ -43,12 +45,20 @@ class CheckpointHook(hooks.CheckpointHook):
         if self.by_epoch and (due or self.save_last and self.is_last_train_epoch(runner)):
             self._announce_and_save(runner, runner.epoch + 1, 'epochs', epoch=runner.epoch + 1, iter=runner.iter)
 
+    def after_train(self, runner) -> None:
+        stopped = getattr(runner.train_loop, 'stop_training', False)
+        step = runner.epoch if self.by_epoch else runner.iter
+        if stopped and self.save_last and self._saved != step:
+            unit = 'epochs' if self.by_epoch else 'iterations'
+            self._announce_and_save(runner, step, unit, epoch=runner.epoch, iter=runner.iter)
+        super().after_train(runner)
+
     def _announce_and_save(self, runner, step: int, unit: str, **meta) -> None:
         runner.logger.info(f'Saving checkpoint at {step} {unit}')
         self._save(runner, step, meta)
 
     def _save(self, runner, step: int, meta: dict) -> None:
-        name = self.filename_tmpl.format(step)
+        name, self._saved = self.filename_tmpl.format(step), step
         self.last_ckpt = self.file_backend.join_path(self.out_dir, name)
         runner.message_hub.update_info('last_ckpt', self.last_ckpt)
         if self.max_keep_ckpts > 0:

@@ -11,6 +11,7 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
+from mmseg.engine.fsdp import is_sharded
 from mmseg.registry import HOOKS
 from mmseg.structures import SegDataSample
 
@@ -52,9 +53,13 @@ class SegVisualizationHook(Hook):
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None,
                          outputs: dict | None = None) -> None:
-        if not self.train_interval or not self.every_n_train_iters(runner, self.train_interval) or runner.rank:
+        if not self.train_interval or not self.every_n_train_iters(runner, self.train_interval):
+            return
+        if runner.rank and not is_sharded(runner.model):  # processes that share the weights predict together
             return
         image, sample = predict_first(runner.model, data_batch)
+        if runner.rank:
+            return
         runner.visualizer.add_datasample(f'train_{_stem(sample)}', image, sample, show=self.show,
                                          wait_time=self.wait_time, step=runner.iter + 1)
 

@@ -140,7 +140,7 @@ class ConvNeXt(FreezableBackbone):
 
     def _check_size(self, x: torch.Tensor) -> None:
         least = self.downsample_layers[0][0].stride[0] * 2**(len(self.stages) - 1)
-        if min(x.shape[2:]) < least:
+        if any(side < least for side in x.shape[2:]):
             raise ValueError(f'ConvNeXt halves the image down to stride {least}, so it must have {least} x {least} '
                              f'pixels at least, found {x.shape[2]} x {x.shape[3]}: resize or pad it')
 

@@ -71,7 +71,7 @@ class ICNet(BaseModule):
 
         The published ResNets with strides (1, 2, 1, 1) give those sizes; halving rounds down and pooling rounds up.
         """
-        if min(x.shape[2:]) < self.smallest_side:
+        if any(side < self.smallest_side for side in x.shape[2:]):
             raise ValueError(f'this ICNet needs at least {self.smallest_side} x {self.smallest_side} pixels, found '
                              f'{x.shape[2]} x {x.shape[3]}: enlarge or pad the image')
         half = self._first_half(self._halve(x))

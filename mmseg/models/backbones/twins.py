@@ -16,6 +16,7 @@ from mmseg.models.utils.attention import FFN, TransformerBackbone, drop_path, dr
 from mmseg.models.utils.backbone_options import choose_init_cfg
 from mmseg.models.utils.embed import PatchEmbed
 from mmseg.models.utils.window_attention import pad_to_windows, partition, unpartition, within_region
+from mmseg.ops.sizes import same_size
 from mmseg.registry import MODELS
 
 _GELU = dict(type='GELU')
@@ -72,7 +73,7 @@ class LocallyGroupedSelfAttention(BaseModule):
     def _mask(self, padded: torch.Tensor, hw_shape: tuple[int, int]) -> torch.Tensor | None:
         """Tell which tokens see each other, (B windows, 1, N, N); None where all do."""
         batch, height, width = padded.shape[:3]
-        if (height, width) == tuple(hw_shape):
+        if same_size((height, width), hw_shape):
             return None
         outside_y, outside_x = (torch.arange(size, device=padded.device) >= inside
                                 for size, inside in zip((height, width), hw_shape))

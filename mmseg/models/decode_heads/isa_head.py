@@ -58,7 +58,7 @@ class ISAHead(BaseDecodeHead):
         feature = self.in_conv(self._transform_inputs(inputs))
         batch, channels, height, width = feature.shape
         p, q = self.down_factor
-        down, right = -height % p, -width % q
+        down, right = -(-height // p) * p - height, -(-width // q) * q - width
         x = F.pad(feature, (right // 2, right - right // 2, down // 2, down - down // 2))
         x = x.unflatten(3, (-1, q)).unflatten(2, (-1, p))  # B C (G p) (H q) -> B C G p H q
         rows, columns = x.shape[2], x.shape[4]

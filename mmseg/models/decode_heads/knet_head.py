@@ -187,8 +187,6 @@ class KernelUpdateHead(nn.Module):
 
 
 def _resize(masks: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
-    if tuple(masks.shape[2:]) == tuple(size):
-        return masks
     return resize(masks, tuple(size), mode='bilinear', align_corners=False)
 
 

@@ -21,7 +21,7 @@ class _LargeWindows(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(B, C, H, W) -> (B, C, h, w)."""
-        return F.avg_pool2d(x, [min(49, side) for side in x.shape[2:]], stride=(16, 20))
+        return F.avg_pool2d(x, [torch.sym_min(49, side) for side in x.shape[2:]], stride=(16, 20))
 
 
 @MODELS.register_module()

@@ -9,6 +9,7 @@ from torch import nn
 
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.ops import psa_mask, resize
+from mmseg.ops.sizes import same_size
 from mmseg.registry import MODELS
 
 
@@ -83,7 +84,7 @@ class PSAHead(BaseDecodeHead):
         weight = attention(feature)  # B M h w
         if not self.compact:
             weight = psa_mask(weight, self.mask_size)  # B (h w) (h w): from, to
-        elif tuple(self.mask_size) != size:
+        elif not same_size(self.mask_size, size):
             raise ValueError(f'compact attention of mask_size {tuple(self.mask_size)} needs a feature of that size '
                              f'after shrinking by {self.shrink_factor}, found {size}: change mask_size, or resize the '
                              'image')

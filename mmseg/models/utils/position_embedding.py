@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 
+from mmseg.ops.sizes import same_size
+
 
 def resize_position_embedding(embedding: torch.Tensor, source: Sequence[int], target: Sequence[int],
                               mode: str = 'bicubic', align_corners: bool | None = False) -> torch.Tensor:
@@ -25,7 +27,7 @@ def resize_position_embedding(embedding: torch.Tensor, source: Sequence[int], ta
     if extra < 0:
         raise ValueError(f'a grid of {source[0]} x {source[1]} tokens needs {tokens} position embeddings, found '
                          f'{embedding.shape[1]}')
-    if tuple(source) == tuple(target):
+    if same_size(source, target):
         return embedding
     before, grid = embedding[:, :extra], embedding[:, extra:]
     grid = grid.transpose(1, 2).unflatten(2, tuple(source))  # 1 (h w) C -> 1 C h w

@@ -42,8 +42,8 @@ def unpartition(windows: torch.Tensor, height: int, width: int) -> torch.Tensor:
 
 def pad_to_windows(x: torch.Tensor, window: int) -> torch.Tensor:
     """Pad a map (B, H, W, C) with zeros at its bottom and right, so that its sides are multiples of the window's."""
-    height, width = x.shape[1:3]
-    return F.pad(x, (0, 0, 0, -width % window, 0, -height % window))
+    down, right = (-(-side // window) * window - side for side in x.shape[1:3])
+    return F.pad(x, (0, 0, 0, right, 0, down))
 
 
 def within_region(regions: torch.Tensor, window: int) -> torch.Tensor:
