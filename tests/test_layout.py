@@ -15,7 +15,8 @@ MOST_LINES = 550
 # registry → structures, ops, utils → datasets | models | evaluation | engine | visualization → apis → export → serving
 # → cli → tools
 LEVELS = (('version', 'registry'), ('structures', 'ops', 'utils'),
-          ('datasets', 'models', 'evaluation', 'engine', 'visualization'), ('apis',), ('export',), ('serving',), ('cli',))
+          ('datasets', 'models', 'evaluation', 'engine', 'visualization'), ('apis',), ('export',), ('serving',),
+          ('cli',))
 LEVEL = {part: level for level, parts in enumerate(LEVELS) for part in parts}
 MIDDLE = LEVELS[2]
 # Importing part, imported part: why parts of the middle, which otherwise know nothing of one another, may.

@@ -105,7 +105,7 @@ def test_metadata(wheel):
     assert 'mmseg = mmseg.cli:main' in read['entry_points.txt']
     required = [line for line in metadata.get_all('Requires-Dist') if 'extra ==' not in line]
     assert {'torch', 'mmengine', 'mmcv-lite'} <= {re.match(r'[\w-]+', line)[0] for line in required}
-    assert {'all', 'demo', 'optional', 'tests', 'docs'} == set(metadata.get_all('Provides-Extra'))
+    assert {'all', 'demo', 'optional', 'serve', 'tests', 'docs'} == set(metadata.get_all('Provides-Extra'))
 
 
 def test_an_installed_package_finds_its_configs(installed):

@@ -3,8 +3,8 @@
     python tools/export_table.py --out exports                         the first config of each folder of configs/
     python tools/export_table.py CONFIG CONFIG --out exports --timeout 3600
 
-Weights are random. Each network has a process of its own. A row that is there (exports/rows/NAME.json) is not made again;
-exports/table.md holds those that are.
+Weights are random. Each network has a process of its own. A row that is there, exports/rows/NAME.json, is not made
+again until it is deleted. All rows are in exports/table.md.
 """
 from __future__ import annotations
 

@@ -16,8 +16,6 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from mmseg.cli.common import writable_folder
 from mmseg.utils.errors import InputError
 
@@ -85,6 +83,7 @@ class Log:
         """Return time and memory of the training iterations, in words."""
         if 'time' not in self.curves:
             return {}
+        import numpy as np
         times = np.array(self.curve('time')[1])
         found = {'s/iteration (median)': f'{np.median(times):.4f}', 'fastest': f'{times.min():.4f}',
                  'slowest': f'{times.max():.4f}', 'of it data': '', 'GPU memory (MB)': ''}

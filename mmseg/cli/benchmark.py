@@ -24,6 +24,7 @@ from mmseg.cli.errors import explain_mistake
 from mmseg.utils.errors import InputError
 
 WEIGHTS = ('.pth', '.pt', '.ckpt', '.safetensors')
+BACKENDS = ('pytorch', 'onnxruntime', 'openvino', 'torchscript', 'torch-export', 'tensorrt')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,13 +46,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--channels-last', action='store_true', help='weights and images in channels-last layout')
     parser.add_argument('--compile', action='store_true', help='torch.compile the network')
     parser.add_argument('--fuse-conv-bn', action='store_true', help='put batch normalisation into the convolutions')
+    parser.add_argument('--backend', nargs='+', choices=BACKENDS, default=[], metavar='NAME',
+                        help=f'export each model and let others run it too: {", ".join(BACKENDS)}')
     parser.add_argument('--format', choices=('text', 'markdown', 'json'), default='text', help='of the table')
     parser.add_argument('--out', metavar='FILE', help='write the table to this file too')
     common.add_cfg_options(parser)
 
 
 def run(args: argparse.Namespace) -> None:
-    models = pair_checkpoints(args.models)
+    models = [(*model, backend) for model in pair_checkpoints(args.models) for backend in args.backend or [None]]
     rows = [measure(*models[0], args)] if len(models) == 1 else measure_apart(models, args)
     table = FORMATS[args.format](rows)
     print(table)
@@ -73,16 +76,16 @@ def pair_checkpoints(names: list[str]) -> list[tuple[str, str | None]]:
     return pairs
 
 
-def measure_apart(models: list[tuple[str, str | None]], args: argparse.Namespace) -> list[dict]:
+def measure_apart(models: list[tuple[str, str | None, str | None]], args: argparse.Namespace) -> list[dict]:
     """Measure each model in a process of its own: none finds the memory that another has left warm."""
     with multiprocessing.get_context('spawn').Pool(1, maxtasksperchild=1) as pool:
-        return [pool.apply(_measure_or_say, (config, checkpoint, args)) for config, checkpoint in models]
+        return [pool.apply(_measure_or_say, (*model, args)) for model in models]
 
 
-def _measure_or_say(config: str, checkpoint: str | None, args: argparse.Namespace) -> dict:
+def _measure_or_say(config: str, checkpoint: str | None, backend: str | None, args: argparse.Namespace) -> dict:
     """Measure, or explain here the mistake whose traceback stays with this process."""
     try:
-        return measure(config, checkpoint, args)
+        return measure(config, checkpoint, backend, args)
     except Exception as error:
         sentence = explain_mistake(error)
         if sentence is None:
@@ -90,8 +93,8 @@ def _measure_or_say(config: str, checkpoint: str | None, args: argparse.Namespac
         raise InputError(sentence) from error
 
 
-def measure(config: str, checkpoint: str | None, args: argparse.Namespace) -> dict:
-    """Measure one model; returns its row of the table."""
+def measure(config: str, checkpoint: str | None, backend: str | None, args: argparse.Namespace) -> dict:
+    """Measure one model, run by PyTorch or, as a file, by another backend; returns its row of the table."""
     import warnings
 
     import torch
@@ -108,6 +111,10 @@ def measure(config: str, checkpoint: str | None, args: argparse.Namespace) -> di
         warnings.simplefilter('ignore')  # random weights are as good here
         model = prepare(load_model(cfg, checkpoint, str(device)), args)
     shape = common.height_and_width(args.shape) if args.shape else test_shape(cfg)
+    parameters = sum(weight.numel() for weight in model.parameters())
+    if backend not in (None, 'pytorch'):
+        model = as_file(model, backend, shape, device, args)
+        memory = PeakMemory(device)
     batch = random_batch(shape, args.batch_size, common.bands_of(cfg))
     precision = torch.float16 if device.type == 'cuda' else torch.bfloat16
     with torch.no_grad(), torch.autocast(device.type, precision, enabled=args.amp):
@@ -117,6 +124,7 @@ def measure(config: str, checkpoint: str | None, args: argparse.Namespace) -> di
     speed = statistics.mean(speeds)
     return {
         'config': find_config(config).stem,
+        **({'backend': backend} if backend else {}),
         'shape': 'x'.join(map(str, shape)),
         'batch': args.batch_size,
         'device': torch.cuda.get_device_name(device) if device.type == 'cuda' else str(device),
@@ -124,8 +132,25 @@ def measure(config: str, checkpoint: str | None, args: argparse.Namespace) -> di
         '±': round(statistics.stdev(speeds), 3) if len(speeds) > 1 else 0.0,
         'ms/image': round(1000 / speed, 2),
         'peak MiB': memory.peak(),
-        'parameters/M': round(sum(weight.numel() for weight in model.parameters()) / 1e6, 2),
+        'parameters/M': round(parameters / 1e6, 2),
     }
+
+
+def as_file(model, backend: str, shape: tuple[int, int], device, args: argparse.Namespace):
+    """Export a model for images, or windows, of one size; returns what runs the file in its place."""
+    import tempfile
+
+    from mmseg.export.segmentor import exported_form
+    given = [name for name in ('channels_last', 'compile') if getattr(args, name)]
+    given += ['amp'] if args.amp and backend != 'tensorrt' else []
+    if given:
+        raise InputError(f'--{given[0].replace("_", "-")} is for PyTorch: leave it out, or {backend} out of --backend')
+    options = model.test_cfg or {}
+    sides, batch = (tuple(map(min, options['crop_size'], shape)), 1) if options.get('mode') == 'slide' else (
+        shape, args.batch_size)
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(sys.stderr):
+        return exported_form(model.cpu(), backend, Path(folder), sides, bands=common.bands_of(model.cfg),
+                             batch_size=batch, device=str(device), half=args.amp)
 
 
 def test_mode(args: argparse.Namespace) -> dict:

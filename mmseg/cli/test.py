@@ -23,21 +23,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_config(parser)
     parser.add_argument('checkpoint', metavar='CHECKPOINT', help='weights to evaluate')
     common.add_folders(parser)
+    add_output_arguments(parser)
+    parser.add_argument('--tta', '--aug-test', action='store_true', help='test-time augmentation')
+    common.add_cfg_options(parser)
+    common.add_launcher(parser)
+
+
+def add_output_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what tells where labels and pictures go and which metrics are computed."""
     parser.add_argument('--out', metavar='DIR|FILE.pkl',
                         help='write the predicted labels: PNGs into a folder, or one pickled list of arrays')
     parser.add_argument('--show-dir', metavar='DIR', help='write a picture of every image, its truth and prediction')
     parser.add_argument('--show', action='store_true', help='show the pictures in a window')
     parser.add_argument('--wait-time', type=float, default=2, metavar='SECONDS', help='time that each is shown')
     parser.add_argument('--opacity', type=float, metavar='0…1', help='how much the labels cover the image')
-    parser.add_argument('--tta', '--aug-test', action='store_true', help='test-time augmentation')
     parser.add_argument('--eval', nargs='+', metavar='METRIC',
                         help=f'metrics instead of those of CONFIG: {", ".join(IOU_METRICS)}, cityscapes')
     parser.add_argument('--format-only', action='store_true',
                         help='write labels as the evaluation server of the data set wants them; no metric')
     parser.add_argument('--eval-options', nargs='+', default=[], metavar='KEY=VALUE',
                         help='options of 0.x: imgfile_prefix=DIR is the folder for --format-only')
-    common.add_cfg_options(parser)
-    common.add_launcher(parser)
 
 
 def run(args: argparse.Namespace) -> None:

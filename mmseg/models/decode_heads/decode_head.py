@@ -32,8 +32,8 @@ class BaseDecodeHead(BaseModule, metaclass=ABCMeta):
         num_classes: number of classes of the data set.
         out_channels: channels of the logits; `num_classes` where None. One channel with two classes is binary
             segmentation by a sigmoid.
-        threshold: probability above which a single channel means class 1; 0.3 where None. With several channels it makes
-            each class stand for itself: a pixel has every class whose probability is above.
+        threshold: probability above which a single channel means class 1; 0.3 where None. With several channels it
+            makes each class stand for itself: a pixel has every class whose probability is above.
         dropout_ratio: of whole channels, before the classifier.
         in_index: which of the features; a list for several.
         input_transform: None takes the one feature `in_index`; `'multiple_select'` gives `forward` a list;
