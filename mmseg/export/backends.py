@@ -145,7 +145,7 @@ class TorchExport(Exported):
 
     def _open(self) -> None:
         files = {'mmseg.json': ''}
-        self._module = torch.export.load(str(self.path), extra_files=files).module().to(self.device)
+        self._module = torch.export.load(str(self.path), extra_files=files).module(check_guards=False).to(self.device)
         self.notes = json.loads(files['mmseg.json'] or '{}')
 
     @torch.no_grad()

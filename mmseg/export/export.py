@@ -136,14 +136,15 @@ def _compared(network: ExportNetwork, exported: Exported, image: np.ndarray, sid
     if dynamic:
         multiple = multiple or 1
         wanted = [tuple(-(-side // multiple) * multiple for side in sides), *other_sizes(sides, multiple)]
-        refused = [size for size in wanted if program and not program.takes(*size)]
     results = []
     for size in wanted:
-        if size in refused:
-            continue
         given = prepared(image, network.interface, network.model.data_preprocessor, size)
-        results.append(verify_export(network, exported, np.repeat(given, batch_size, axis=0)))
-        if not results[-1].agrees():
+        result = verify_export(network, exported, np.repeat(given, batch_size, axis=0))
+        if result.agrees():
+            results.append(result)
+        elif results and program and not program.takes(*size):
+            refused.append(size)
+        else:
             raise InputError(f'{exported.path.name} computes something else than the network, so it was deleted: '
-                             f'{results[-1]}')
+                             f'{result}')
     return Outcome(multiple, results, refused)

@@ -17,6 +17,8 @@ from mmseg.utils.errors import InputError
 # A graph for any size is recorded with images so large that no feature map shrinks to one pixel, and of sides that
 # nothing divides, so that every padding is needed: what is true of the recorded size is taken to be true of all.
 _LARGE = (1027, 1581)
+# Of the largest logit, what a graph may differ by.
+TOLERANCE = 1e-3
 # What a network may want sides to be multiples of; the first that it takes is recorded.
 _MULTIPLES = (1, 8, 16, 32, 64)
 
@@ -36,7 +38,10 @@ class Program:
     multiple: int | None
 
     def takes(self, height: int, width: int) -> bool:
-        """Whether the graph is meant for images of this size: what held while it was recorded must hold for it too."""
+        """Whether the graph is surely right for images of this size: all that held while it was recorded holds.
+
+        It may be right where something does not: conditions that only concern the layout of memory are among them.
+        """
         if self.multiple is None:
             return (height, width) == self.sides
         return height % self.multiple == width % self.multiple == 0 and _holds(self.graph, self._empty(height, width))
@@ -72,10 +77,22 @@ def record(network: ExportNetwork, shape: tuple[int, ...], dynamic: bool = False
     if not hasattr(torch, 'export') or tuple(map(int, torch.__version__.split('+')[0].split('.')[:2])) < (2, 9):
         raise InputError(f'exporting takes PyTorch 2.9 or newer, found {torch.__version__}')
     is_image = network.interface.takes_image
+    sides = shape[1:3] if is_image else shape[2:4]
+    example = empty_input(shape, is_image, sides).contiguous()
+    _try(network, example)
     if not dynamic:
-        sides = shape[1:3] if is_image else shape[2:4]
-        return Program(_record(network, empty_input(shape, is_image, sides).contiguous(), None), shape, None)
+        return Program(_record(network, example, None), shape, None)
     return _record_any_size(network, shape, is_image)
+
+
+@torch.no_grad()
+def _try(network: ExportNetwork, example: torch.Tensor) -> None:
+    """Run a network once: what it computes only the first time is no part of the graph then."""
+    try:
+        network(example)
+    except ValueError as error:
+        raise InputError(f'this network does not take images of {" x ".join(map(str, example.shape))}: {error}') \
+            from error
 
 
 def _record_any_size(network: ExportNetwork, shape: tuple[int, ...], is_image: bool) -> Program:
@@ -93,10 +110,23 @@ def _record_any_size(network: ExportNetwork, shape: tuple[int, ...], is_image: b
                 refusal = refusal or error
                 continue
             program = Program(graph, shape, multiple)
-            if program.takes(*least):
+            if program.takes(*least) or _equal(network, graph, empty_input(shape, is_image, least)):
                 return program
+            refusal = refusal or InputError('a graph of one size gives other results at another')
     raise InputError(f'this network does not take images of any size: {refusal}; leave --dynamic-export out') \
         from refusal
+
+
+@torch.no_grad()
+def _equal(network: ExportNetwork, graph: torch.export.ExportedProgram, image: torch.Tensor) -> bool:
+    """Whether a network and its graph make the same of noise of the size and type of `image`."""
+    noise = torch.rand(image.shape, generator=torch.Generator().manual_seed(0)) * 4 - 2
+    image = noise.abs().mul(64).to(image.dtype) if image.dtype == torch.uint8 else noise
+    try:
+        expected, found = network(image).float(), graph.module(check_guards=False)(image).float()
+    except (RuntimeError, ValueError, AssertionError):
+        return False
+    return bool((found - expected).abs().max() <= TOLERANCE * expected.abs().max())
 
 
 def _recorded_sizes(wanted: tuple[int, int], multiple: int) -> Iterator[tuple[int, int]]:

@@ -55,7 +55,15 @@ def _means_of_windows(x: torch.Tensor, kernel_size, stride=None, *args, **kwargs
     return pooling.window_means(x, kernel_size, stride)
 
 
-_FUNCTIONS = {F.adaptive_avg_pool2d: _average, F.adaptive_max_pool2d: _maximum, F.avg_pool2d: _means_of_windows}
+def _remainder(x: torch.Tensor, divisor):
+    """ONNX has no remainder by a number that is open."""
+    if not isinstance(divisor, torch.SymInt):
+        return NotImplemented
+    return x.remainder(torch.scalar_tensor(divisor, dtype=x.dtype, device=x.device))
+
+
+_FUNCTIONS = {F.adaptive_avg_pool2d: _average, F.adaptive_max_pool2d: _maximum, F.avg_pool2d: _means_of_windows,
+              torch.Tensor.remainder: _remainder, torch.Tensor.__mod__: _remainder}
 
 
 def _missing(side: int, kernel: int, stride: int, dilation: int) -> int:

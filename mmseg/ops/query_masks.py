@@ -34,6 +34,9 @@ class QueryMasks:
 
     def logits(self, size: tuple[int, int]) -> torch.Tensor:
         """The logits of a batch at the size of the network's input, (N, C, H, W)."""
+        if torch.compiler.is_exporting() or torch.jit.is_tracing():  # a graph has no loop over strips
+            masks = resize(self.masks, size, mode='bilinear', align_corners=False, warning=False).sigmoid()
+            return torch.einsum('nqc,nqhw->nchw', self.scores, masks)
         out = self.scores.new_empty((len(self.scores), self.scores.shape[2], *size))
         for image, into in zip(self, out):
             image._fill(Geometry(tuple(size)), into)
